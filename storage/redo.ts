@@ -29,6 +29,7 @@ export {
   zeroLsn,
 } from './redo/ids.ts';
 export { nodeLimits, quorumLimits, redoLimits, volumeLimits } from './redo/limits.ts';
+export { MtrStream, type MtrStretch, type StoredMtr } from './redo/mtr-stream.ts';
 export {
   applyChange,
   type Commit,

@@ -17,6 +17,8 @@ export interface EngineReserveOptions {
   readonly kind?: EngineKind;
   /** Of all of them, where they are not the usual ones. */
   readonly limits?: Partial<EngineLimits>;
+  /** Where engines keep what does not fit memory; the system's folder for temporary files where nothing is said. */
+  readonly scratchFolder?: string;
   /** One that is there already, or will be. */
   readonly ahead?: ThreadAhead | null;
   readonly refillMs?: number;
@@ -27,6 +29,7 @@ export class EngineReserve {
   private readonly largeAnswers: SharedArrayBuffer;
   private readonly kind: EngineKind;
   private readonly limits: Partial<EngineLimits>;
+  private readonly folder: Pick<EngineOptions, 'scratchFolder'>;
   /** The first one that is taken, beside those that are kept. */
   private ahead: Promise<EngineThread | null> | null = null;
   private readonly refillAfterMs: number;
@@ -39,11 +42,13 @@ export class EngineReserve {
   constructor({
     kind = 'sqlite',
     limits = {},
+    scratchFolder,
     ahead = null,
     refillMs = refillAfterMs[kind],
   }: EngineReserveOptions = {}) {
     this.kind = kind;
     this.limits = limits;
+    this.folder = scratchFolder === undefined ? {} : { scratchFolder };
     this.refillAfterMs = refillMs;
     this.largeAnswers = ahead?.largeAnswers ?? new Handover().buffers.all;
     if (ahead === null) return;
@@ -84,7 +89,7 @@ export class EngineReserve {
     this.ahead = null;
     const thread = (await ahead) ?? this.ready.shift();
     this.fill();
-    return Engine.start({ ...options, kind, limits, largeAnswers }, thread);
+    return Engine.start({ ...this.folder, ...options, kind, limits, largeAnswers }, thread);
   }
 
   /** So many are to be ready from now on: what is missing is started before long, and what is too much ends. */

@@ -6,21 +6,14 @@
  * The engine never waits for durability. Each answer says what its response must wait for (`seenLsn`).
  */
 import assert from 'node:assert/strict';
+import { tmpdir } from 'node:os';
 import type { MessagePort, Worker } from 'node:worker_threads';
-import {
-  InFlight,
-  type Lsn,
-  lsn,
-  type Mtr,
-  type MtrRun,
-  type PageNo,
-  redoLimits,
-  zeroLsn,
-} from '../../storage/redo.ts';
+import { InFlight, type Lsn, lsn, type PageNo, redoLimits, zeroLsn } from '../../storage/redo.ts';
 import { adviseError, sqlError } from '../sql/errors.ts';
 import type { AnyOperationValue, SqlOperation } from '../sql/operation.ts';
 import type { SqlError } from '../sql/sql.ts';
 import { countedState, type StreamState } from '../sql/stream-state.ts';
+import { commitEventsOf, type EngineCommitEvent } from './commit-events.ts';
 import type { EngineLimits } from './core/engine-limits.ts';
 import type {
   EngineAnswer,
@@ -32,7 +25,6 @@ import type {
   PageReply,
   PageRequest,
   Peeked,
-  SessionCommit,
   ToWorker,
 } from './core/engine-protocol.ts';
 import { EngineShared } from './core/engine-shared.ts';
@@ -42,15 +34,6 @@ import { EngineInterrupt } from './engine-interrupt.ts';
 import { EngineSession } from './engine-stream.ts';
 import { type EngineThread, type EngineThreadOptions, startEngineThread } from './engine-thread.ts';
 
-/** The redo of a transaction, or of a group of them, in LSN order. */
-export interface EngineCommitEvent {
-  readonly mtr: Mtr;
-  /** End of the redo; it begins at `lsn - mtr.byteLength`. */
-  readonly lsn: Lsn;
-  /** In LSN order, the last one's at `lsn`. */
-  readonly commits: readonly SessionCommit[];
-}
-
 /** A page that no storage node gives within this time is not waited for. */
 const pageReadMs = 10_000;
 
@@ -59,6 +42,8 @@ export interface EngineOptions extends EngineThreadOptions {
   readonly pageCacheBytes: number;
   /** How long it waits for a page from storage; 10 s where nothing is said. */
   readonly pageReadMs?: number;
+  /** Where it keeps what does not fit memory; the system's folder for temporary files where nothing is said. */
+  readonly scratchFolder?: string;
   /**
    * Reads pages at a read point, never above the durable LSN: the one that was missed, and those after it that are read ahead.
    * In their order; null where the volume has no such page there. Rejects when it cannot.
@@ -177,7 +162,8 @@ export class Engine {
     this.shared.setGeneration(generation);
     this.interrupt?.stop(null);
     const { pageCacheBytes } = this.options;
-    const bounds = { pageCacheBytes, pageReadMs: this.options.pageReadMs ?? pageReadMs };
+    const { scratchFolder = tmpdir() } = this.options;
+    const bounds = { pageCacheBytes, pageReadMs: this.options.pageReadMs ?? pageReadMs, scratchFolder };
     this.send({ kind: 'open', mode, generation, bounds });
     return new Promise((resolve, reject) => this.opens.push({ generation, mode, resolve, reject }));
   }
@@ -362,20 +348,11 @@ export class Engine {
 
   private receive(message: FromWorker): void {
     if (this.state !== 'running') return;
-    let at = 0;
-    const redo = message.redo ?? new Uint8Array(0);
     // Redo of an engine that `open` has discarded belongs to a history that has ended: it goes nowhere.
     const obsolete = message.generation < this.generation;
-    for (const { lsn: end, runs, commits } of obsolete ? [] : message.commits) {
-      const mtrRuns: MtrRun[] = [];
-      const start = at;
-      for (const { pg, length } of runs) {
-        mtrRuns.push({ pg, bytes: redo.subarray(at, at + length) });
-        at += length;
-      }
-      const mtr: Mtr = { runs: mtrRuns, byteLength: at - start, commits: commits.length };
-      this.delivered = end;
-      this.options.onCommit({ mtr, lsn: end, commits });
+    for (const commit of obsolete ? [] : commitEventsOf(message)) {
+      this.delivered = commit.lsn;
+      this.options.onCommit(commit);
     }
     const moved = message.readPoint !== this.currentReadPoint;
     this.currentReadPoint = message.readPoint;

@@ -9,9 +9,9 @@ import {
   wallUs,
 } from '../../storage/index.ts';
 import type { Counter } from '../../telemetry/index.ts';
+import type { EngineCommitEvent } from '../engine/commit-events.ts';
 import type { EngineNews } from '../engine/core/engine-protocol.ts';
 import { EngineTrouble } from '../engine/core/engine-trouble.ts';
-import type { EngineCommitEvent } from '../engine/engine.ts';
 import type { GatewayMetrics } from './gateway-metrics.ts';
 import type { PostgresMetrics } from './postgres-metrics.ts';
 import type { RequestTracer } from './request-tracer.ts';

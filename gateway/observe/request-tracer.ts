@@ -19,8 +19,8 @@ import {
   type Telemetry,
   type TraceContext,
 } from '../../telemetry/index.ts';
+import type { EngineCommitEvent } from '../engine/commit-events.ts';
 import type { EngineCommit, EngineTrace } from '../engine/core/engine-protocol.ts';
-import type { EngineCommitEvent } from '../engine/engine.ts';
 import { sqlstateOf } from '../postgres/core/sqlstate.ts';
 import { type SqlOperation, statementsOf, verbOf } from '../sql/operation.ts';
 import type { SqlError } from '../sql/sql.ts';

@@ -132,6 +132,8 @@ export const gatewayConfigSchema = strictShape({
   insecure: z.array(z.enum(insecurities)).optional(),
   /** Control socket of the supervisor that runs this process, where one does: drills are asked of it. */
   supervisor: z.string().min(1).optional(),
+  /** Where what a transaction needs beyond memory lies while it runs; the system's folder for temporary files without this key. */
+  temporaryFolder: z.string().min(1, 'a folder').optional(),
   /** Where a person looks at traces: the address of Jaeger's page, which consoles link to. */
   jaegerUrl: z.url({ protocol: /^https?$/ }).optional(),
   limits: limitsSchema.optional(),

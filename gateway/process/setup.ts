@@ -1,5 +1,8 @@
 /** What a gateway is started with, checked before anything is started. */
 import { randomBytes } from 'node:crypto';
+import { accessSync, constants, mkdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { resolve } from 'node:path';
 import type { Holder } from '../../regions/index.ts';
 import {
   type Credentials,
@@ -52,6 +55,8 @@ export interface GatewaySetup {
   /** Ends the watch over the keys of tokens. */
   readonly closeKeys: () => void;
   readonly listen: { readonly host: string; readonly port: number };
+  /** Where engines keep what does not fit memory. */
+  readonly scratchFolder: string;
   /** This start of this gateway. */
   readonly me: Holder;
 }
@@ -66,6 +71,9 @@ export function checkSetup(config: GatewayConfig, options: GatewayOptions): Gate
     branchReaderThreads,
     idleMs,
     statementMs,
+    transactionBytes,
+    transactionPageBytes,
+    scratchBytes,
     ...ofProtocol
   } = asked;
   const limits: ServiceLimits = {
@@ -77,6 +85,9 @@ export function checkSetup(config: GatewayConfig, options: GatewayOptions): Gate
     ...(branchReaderThreads !== undefined && { branchReaderThreads }),
     ...(idleMs !== undefined && { idleMs }),
     ...(statementMs !== undefined && { statementMs }),
+    ...(transactionBytes !== undefined && { transactionBytes }),
+    ...(transactionPageBytes !== undefined && { transactionPageBytes }),
+    ...(scratchBytes !== undefined && { scratchBytes }),
     ...options.limits,
   };
   const problem = serviceLimitsProblem(limits);
@@ -88,7 +99,21 @@ export function checkSetup(config: GatewayConfig, options: GatewayOptions): Gate
   warnOfInsecurity(config, options.log);
   const me = { gateway: config.gateway, incarnation: randomBytes(8).toString('hex') };
   const credentials = credentialsOf(config, options.log);
-  return { config, options, limits, protocolLimits, auth, closeKeys, listen, me, credentials };
+  const scratchFolder = scratchFolderOf(config);
+  return { config, options, limits, protocolLimits, auth, closeKeys, listen, scratchFolder, me, credentials };
+}
+
+/** @throws GatewayStartError when it takes no files: a transaction would hear of it first. */
+function scratchFolderOf({ temporaryFolder }: GatewayConfig): string {
+  const folder = resolve(temporaryFolder ?? tmpdir());
+  try {
+    if (temporaryFolder !== undefined) mkdirSync(folder, { recursive: true });
+    accessSync(folder, constants.W_OK | constants.X_OK);
+    return folder;
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new GatewayStartError(`temporaryFolder: ${folder} takes no files (${why})`);
+  }
 }
 
 /** @throws GatewayStartError when the certificate cannot be used. */

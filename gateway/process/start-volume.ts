@@ -8,6 +8,7 @@ import { type Line, mainLine } from '../reign/follower.ts';
 import { GatewayVolume } from '../reign/gateway-volume.ts';
 import { RecoveryTrace } from '../reign/recovery-trace.ts';
 import { RoleDriver } from '../reign/role-driver.ts';
+import type { DatabaseLimits } from '../session/core/service-limits.ts';
 import { LocalSessions } from '../session/local-session.ts';
 import type { EngineKind } from '../sql/engine-kind.ts';
 import type { ControlPart } from './open-control.ts';
@@ -42,7 +43,7 @@ export async function startVolumePart(
   observed: TelemetryPart,
   beside: Beside,
 ): Promise<VolumePart> {
-  const { config, options, limits, me, credentials } = setup;
+  const { config, options, limits, scratchFolder, me, credentials } = setup;
   const { cluster, region, secret } = config;
   const { log } = options;
   const place = credentials === undefined ? {} : { credentials };
@@ -51,7 +52,8 @@ export async function startVolumePart(
   const sessions = new LocalSessions();
   const reserve = new EngineReserve({
     ...(config.engine !== undefined && { kind: config.engine }),
-    limits: { statementMs: limits.statementMs },
+    limits: engineLimitsOf(limits),
+    scratchFolder,
     ahead: options.ahead ?? null,
   });
   const volume = makeVolume(setup, nodes, observed.main, observed, reserve, mainLine);
@@ -80,6 +82,14 @@ export async function startVolumePart(
   });
   return { nodes, reserve, volume, sessions, role, stopTelling: tellLargeCommits(volume, log) };
 }
+
+/** What an operator may set of an engine's limits. */
+const engineLimitsOf = ({
+  statementMs,
+  transactionBytes,
+  transactionPageBytes,
+  scratchBytes,
+}: DatabaseLimits) => ({ statementMs, transactionBytes, transactionPageBytes, scratchBytes });
 
 /** Hears what other regions acknowledge of this region's redo, until the function that it answers is called. */
 export function watchProofs(

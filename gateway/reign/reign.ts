@@ -19,7 +19,7 @@ import {
   volumeLimits,
   WriterDriver,
 } from '../../storage/index.ts';
-import type { EngineCommitEvent } from '../engine/engine.ts';
+import type { EngineCommitEvent } from '../engine/commit-events.ts';
 import { Elsewhere, type Proof } from './core/elsewhere.ts';
 import { ResponseGate } from './core/gate.ts';
 import { WriterProof } from './writer-proof.ts';

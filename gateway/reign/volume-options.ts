@@ -1,8 +1,8 @@
 /** What a volume is made of, whom it tells of commits, and how it decides about an answer. */
 import type { AppendEnd, AppendFacts, Epoch, Lsn, NodeId, RegionClient } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
+import type { EngineCommitEvent } from '../engine/commit-events.ts';
 import type { EngineNews } from '../engine/core/engine-protocol.ts';
-import type { EngineCommitEvent } from '../engine/engine.ts';
 import type { EngineReserve } from '../engine/engine-reserve.ts';
 import type { ReaderPoolLimits } from '../engine/reader-pool.ts';
 import type { Line } from './follower.ts';

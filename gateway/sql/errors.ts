@@ -237,6 +237,14 @@ const table = {
     retryable: false,
     httpStatus: 413,
   },
+  SEXTANT_SCRATCH_FULL: {
+    meaning:
+      'What the statement needed beyond memory found no room in the folder for temporary files of the gateway that writes. Its transaction was rolled back.',
+    action:
+      'Have the operator make room in the folder that the message names, or name another one (`temporaryFolder`); or split the transaction.',
+    retryable: false,
+    httpStatus: 507,
+  },
   SEXTANT_TRANSACTION_ABORTED: {
     meaning: 'The open transaction was rolled back by the gateway before this statement.',
     action: 'Run the whole transaction again from its BEGIN.',

@@ -303,6 +303,8 @@ export function regionPlans(
         }),
         ...(deployment.secure === true && { tls: clientTlsOf(dataDir, region, gateway) }),
         supervisor: resolve(controlSocket(dataDir)),
+        // Not the system's, which may be memory.
+        temporaryFolder: resolve(dataDir, 'tmp'),
         ...(jaegerUrl !== undefined && { jaegerUrl }),
       })),
       ...(hasEndpoint(deployment, region) && {

@@ -10,10 +10,11 @@ import type { Fork } from '../history/epoch-tree.ts';
 import { setsOf } from '../members/core/quorum-sets.ts';
 import { machine, type Runtime } from '../process/runtime.ts';
 import { type Epoch, type Lsn, type NodeId, zeroLsn } from '../redo/ids.ts';
+import type { StoredMtr } from '../redo/mtr-stream.ts';
 import type { Mtr } from '../redo/record.ts';
 import { type AppendFacts, AppendRecorder } from './append-facts.ts';
 import type { QuorumEffect } from './core/quorum-writer.ts';
-import { Volume } from './core/writer-volume.ts';
+import { Volume, type WantedRedo } from './core/writer-volume.ts';
 import { type AppendEnd, type DriverPlace, QuorumDriver, type QuorumMachine } from './quorum-driver.ts';
 
 export interface WriterDriverOptions {
@@ -47,12 +48,16 @@ export class WriterDriver {
   private readonly runtime: Runtime;
   private flushPlanned = false;
   private flushedTo: Lsn;
+  private readonly onQuorumLost: (reason: string) => void;
+  /** Redo of a stored mini-transaction is on its way here. */
+  private bringing = false;
 
   constructor(options: WriterDriverOptions) {
     const { region, epoch, forks, forkLsn, place = {} } = options;
     const { runtime = machine, bounds } = place;
     this.runtime = runtime;
     this.flushedTo = forkLsn;
+    this.onQuorumLost = options.onQuorumLost;
     this.volume = new Volume({
       sets: setsOf(region.membership),
       epoch,
@@ -137,8 +142,11 @@ export class WriterDriver {
     return Math.max(0, this.lastLsn - scl);
   }
 
-  /** Takes a committed mini-transaction. @returns its commit's LSN: durable once `onDurable` has reached it. */
-  commit(mtr: Mtr): Lsn {
+  /**
+   * Takes a committed mini-transaction. Redo that is not in memory is read as the nodes take it, two batches at a time; when it cannot be
+   * read, the reign is over and `onQuorumLost` says why. @returns its commit's LSN: durable once `onDurable` has reached it.
+   */
+  commit(mtr: Mtr | StoredMtr): Lsn {
     const lsn = this.volume.commit(mtr);
     this.planFlush();
     return lsn;
@@ -163,7 +171,30 @@ export class WriterDriver {
       this.driver.carryOut(this.flush());
       // The rest of a large transaction: in another turn, so that leases and links get theirs between.
       if (this.volume.framedLsn > framed) this.planFlush();
+      this.bring();
     });
+  }
+
+  /** Reads ahead of what leaves. */
+  private bring(): void {
+    const wanted = this.bringing ? null : this.volume.wanted();
+    if (wanted === null) return;
+    this.bringing = true;
+    wanted.mtr.read(wanted.from, wanted.to).then(
+      (stretches) => this.brought(wanted, stretches),
+      (error: unknown) => {
+        if (this.driver.isOver) return;
+        this.driver.close();
+        this.onQuorumLost(`redo of a large transaction cannot be read: ${String(error)}`);
+      },
+    );
+  }
+
+  private brought(wanted: WantedRedo, stretches: readonly Uint8Array[]): void {
+    this.bringing = false;
+    if (this.driver.isOver) return;
+    this.volume.supply(wanted, stretches);
+    this.planFlush();
   }
 
   private flush(): readonly QuorumEffect[] {

@@ -29,10 +29,10 @@ export const volumeLimits = {
   /** Redo sent and not yet durable at which the writer stops taking new transactions. */
   outstandingBytesMax: 32 * MiB,
   /**
-   * One transaction's redo: the largest size there is, and every window, buffer and limit on its way lets it through. Where
-   * one is smaller (most are), it frees what is stored and does not wait for the commit.
+   * One transaction's redo, unless an operator sets another limit. No window, buffer or limit on its way holds as much: each frees
+   * what is stored and does not wait for the commit.
    */
-  transactionBytesMax: 256 * MiB,
+  transactionBytesMax: 1024 * MiB,
   /** Frames bundled into one append message. */
   appendBytesMax: MiB,
   /**

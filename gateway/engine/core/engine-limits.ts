@@ -25,6 +25,12 @@ export interface EngineLimits {
   readonly transactionBytes: number;
   /** Pages one transaction may change, in bytes, before they are reduced to redo. */
   readonly transactionPageBytes: number;
+  /** The same of an engine that keeps them in memory. */
+  readonly memoryPageBytes: number;
+  /** Pages that one transaction keeps in memory; a larger one keeps all of them, and its redo, in files. */
+  readonly residentPageBytes: number;
+  /** Files of one engine: pages and redo of large transactions, journals, what is sorted. */
+  readonly scratchBytes: number;
   /** Redo not yet durable at which writes wait. */
   readonly outstandingBytes: number;
   /** Connections. */
@@ -39,6 +45,8 @@ export interface EngineLimits {
   readonly cachedStatements: number;
   /** SQLite's own page cache of one connection. */
   readonly connectionCacheBytes: number;
+  /** Changed pages that it holds there before the first of them leave it. */
+  readonly connectionSpillBytes: number;
   /** Memory of all SQLite connections together. */
   readonly heapBytes: number;
   /** A thread whose SQLite has taken more gives all of it back as soon as nothing lives there. */
@@ -85,7 +93,10 @@ export const defaultEngineLimits: EngineLimits = {
   writeAgeMs: 30_000,
   writerReadMs: 1_000,
   transactionBytes: volumeLimits.transactionBytesMax,
-  transactionPageBytes: 512 * mebibyte,
+  transactionPageBytes: 4_096 * mebibyte,
+  memoryPageBytes: 512 * mebibyte,
+  residentPageBytes: 64 * mebibyte,
+  scratchBytes: 16_384 * mebibyte,
   outstandingBytes: volumeLimits.outstandingBytesMax,
   connections: 512,
   heldConnections: 448,
@@ -93,6 +104,7 @@ export const defaultEngineLimits: EngineLimits = {
   idleConnections: 8,
   cachedStatements: 256,
   connectionCacheBytes: 4 * mebibyte,
+  connectionSpillBytes: 32 * mebibyte,
   heapBytes: 1_536 * mebibyte,
   heapKeptBytes: 64 * mebibyte,
   statementHeapBytes: 512 * mebibyte,

@@ -3,6 +3,7 @@ import type { Lsn, PageNo, PgId } from '../../../storage/redo.ts';
 import type { AnyOperationValue, SqlOperation } from '../../sql/operation.ts';
 import type { SqlOutcome } from '../../sql/sql.ts';
 import type { StreamState } from '../../sql/stream-state.ts';
+import type { RedoPlace } from '../scratch/core/redo-place.ts';
 import type { EngineLimits } from './engine-limits.ts';
 import type { InterruptFlags } from './interrupt-cell.ts';
 import type { WasmCode } from './wasm.ts';
@@ -19,6 +20,8 @@ export interface EngineBounds {
   readonly pageCacheBytes: number;
   /** It waits so long for a page from storage. */
   readonly pageReadMs: number;
+  /** Where it keeps what does not fit memory. */
+  readonly scratchFolder: string;
 }
 
 /** The W3C trace a request belongs to. */
@@ -90,11 +93,13 @@ export interface SessionCommit extends EngineCommit {
   readonly trace: EngineTrace | null;
 }
 
-/** The redo of a transaction, or of a group of them; `runs` lie back to back in the message's `redo` buffer. */
+/** The redo of a transaction, or of a group of them; `runs` lie back to back in the message's `redo` buffer, unless it is `stored`. */
 export interface WorkerCommit {
   /** Where the redo ends. */
   readonly lsn: Lsn;
   readonly runs: readonly { readonly pg: PgId; readonly length: number }[];
+  /** Null when the redo is in the message. */
+  readonly stored: RedoPlace | null;
   /** In LSN order, the last one's at `lsn`. */
   readonly commits: readonly SessionCommit[];
 }

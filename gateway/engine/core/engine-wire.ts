@@ -26,6 +26,7 @@ import {
   type StreamState,
 } from '../../sql/stream-state.ts';
 import type { WireOperation, WireResult } from '../../sql/wire-operation.ts';
+import type { RedoPlace } from '../scratch/core/redo-place.ts';
 import type {
   EngineAnswer,
   EngineCommit,
@@ -241,8 +242,8 @@ export function unpackFromWorker({ values, redo }: PackedFromWorker): FromWorker
 }
 
 function packCommit(out: unknown[], commit: WorkerCommit): void {
-  const { lsn: end, runs, commits } = commit;
-  out.push(end, runs.length);
+  const { lsn: end, runs, stored, commits } = commit;
+  out.push(end, stored, runs.length);
   for (const { pg, length } of runs) out.push(pg, length);
   out.push(commits.length);
   for (const { session, lsn, commitTimeUs, spanId, trace } of commits) {
@@ -253,6 +254,7 @@ function packCommit(out: unknown[], commit: WorkerCommit): void {
 
 function unpackCommit(from: Values): WorkerCommit {
   const end = from.lsn();
+  const stored = from.as<RedoPlace | null>();
   const runs: { readonly pg: PgId; readonly length: number }[] = [];
   for (let left = from.number(); left > 0; left--)
     runs.push({ pg: pgId(from.number()), length: from.number() });
@@ -267,7 +269,7 @@ function unpackCommit(from: Values): WorkerCommit {
       trace: unpackTrace(from),
     });
   }
-  return { lsn: end, runs, commits };
+  return { lsn: end, runs, stored, commits };
 }
 
 function packAnswer(out: unknown[], { id, answer, counted, rerunnable }: WorkerAnswer): void {

@@ -10,6 +10,8 @@
  * G3. A page fetched at a read point below the head is valid at that read point only, unless that was pinned all the while and the
  *     page is known not to have changed since. A fetch at the head is valid onwards.
  *
+ * G110. What a large transaction wrote is not here but in a layer (`scratch/core/page-layers.ts`) until it is durable.
+ *
  * A snapshot holds a pin on its read point for as long as it reads; a read point without a pin may not be read,
  * unless it is the head.
  */
@@ -22,6 +24,7 @@ import {
   type PageNo,
   redoLimits,
 } from '../../../storage/redo.ts';
+import { type PageLayer, PageLayers } from '../scratch/core/page-layers.ts';
 import { PageChanges } from './page-changes.ts';
 
 interface Version {
@@ -60,6 +63,7 @@ export class PageStore {
   private readonly pins = new Pins();
   /** While there are pins. */
   private readonly changes = new PageChanges();
+  private readonly layers = new PageLayers();
   private readonly recycled: Uint8Array[] = [];
   private headLsn: Lsn;
   private durableLsn: Lsn;
@@ -117,7 +121,8 @@ export class PageStore {
   readAt(page: PageNo, readPoint: Lsn): Uint8Array | null | undefined {
     const chain = this.chains.get(page);
     const version = chain === undefined ? undefined : versionAt(chain, readPoint);
-    if (chain === undefined || version === undefined) return undefined;
+    if (chain === undefined || version === undefined)
+      return this.layers.isEmpty ? undefined : this.layers.readAt(page, readPoint);
     chain.used = true;
     return version.bytes;
   }
@@ -125,7 +130,9 @@ export class PageStore {
   /** Whether `readAt` has it. The page does not count as used. */
   has(page: PageNo, readPoint: Lsn): boolean {
     const chain = this.chains.get(page);
-    return chain !== undefined && versionAt(chain, readPoint) !== undefined;
+    return (
+      (chain !== undefined && versionAt(chain, readPoint) !== undefined) || this.layers.has(page, readPoint)
+    );
   }
 
   /** How much of the bound on what is cached is taken: 1 for all of it. */
@@ -176,10 +183,11 @@ export class PageStore {
     return isNewest;
   }
 
-  /** The newest version of a page, for a diff: null when it does not exist or is not cached. */
+  /** The newest version of a page, for a diff, good until the next call: null when it does not exist or is not cached. */
   newest(page: PageNo): Uint8Array | null {
     const version = this.chains.get(page)?.versions.at(-1);
-    return version !== undefined && version.through === Number.POSITIVE_INFINITY ? version.bytes : null;
+    if (version !== undefined && version.through === Number.POSITIVE_INFINITY) return version.bytes;
+    return this.layers.readAt(page, this.headLsn) ?? null;
   }
 
   /** A page buffer to fill and hand to `publish`; its content is arbitrary. */
@@ -203,6 +211,21 @@ export class PageStore {
       if (!this.pins.isEmpty) this.changes.note(page, at);
     }
     this.evict();
+  }
+
+  /** As `publish`, for pages that are not in memory. The layer is the store's from here on. */
+  publishLayer(layer: PageLayer, at: Lsn): void {
+    assert(this.kind === 'writer', 'G4: only a writer publishes pages');
+    if (at <= this.headLsn) assert.fail(`G4: commits ascend: ${at} after ${this.headLsn}`);
+    this.headLsn = at;
+    for (const page of layer.pages()) this.supersedeBeside(page, at);
+    this.changes.begin(at);
+    this.layers.add(layer, at);
+  }
+
+  /** Nothing more is read: its layers go. */
+  close(): void {
+    this.layers.close();
   }
 
   /** Folds one whole mini-transaction that is durable into the pages that are cached, and moves the head to it. */
@@ -252,10 +275,27 @@ export class PageStore {
     this.noteAdded(page, chain);
   }
 
+  /** The newest version of a page lies in a layer from here on. */
+  private supersedeBeside(page: PageNo, at: Lsn): void {
+    const chain = this.chains.get(page);
+    const tail = chain?.versions.at(-1);
+    if (chain === undefined || tail === undefined || tail.through !== Number.POSITIVE_INFINITY) return;
+    if (this.isPinnedWithin(tail.from, at - 1)) {
+      tail.through = at - 1;
+      return;
+    }
+    chain.versions.pop();
+    this.recycle(tail);
+    this.bytes -= redoLimits.pageBytes;
+    if (chain.versions.length < 2) this.multiple.delete(page);
+    if (chain.versions.length === 0) this.chains.delete(page);
+  }
+
   /** Tells up to where the volume is durable; pages up to here may be evicted. */
   setDurable(durable: Lsn): void {
     if (this.kind === 'reader' || durable <= this.durableLsn) return;
     this.durableLsn = durable < this.headLsn ? durable : this.headLsn;
+    this.layers.settle(this.durableLsn);
     this.evict();
   }
 

@@ -59,7 +59,7 @@ export class Connection {
     this.runtime = runtime;
     this.wasm = runtime.wasm;
     this.statements = new StatementCache(runtime.wasm, runtime.limits.cachedStatements);
-    this.file = new VolumeFile(store);
+    this.file = new VolumeFile(store, runtime.vfs.access);
     this.authorizer = new SqliteAuthorizer(this.wasm);
     this.heldMemory = new HeldMemory(this);
     this.configured = new ConnectionSettings(this, `-${cacheKibibytes(runtime)}`);
@@ -88,8 +88,8 @@ export class Connection {
     capi.sqlite3_db_config(this.db, capi.SQLITE_DBCONFIG_DQS_DDL, 1, 0);
     const settings = [
       `page_size=${redoLimits.pageBytes}`,
-      'journal_mode=memory',
-      'cache_spill=off',
+      'journal_mode=truncate',
+      `cache_spill=${Math.ceil(runtime.limits.connectionSpillBytes / redoLimits.pageBytes)}`,
       'temp_store=memory',
       `cache_size=-${cacheKibibytes(runtime)}`,
       'foreign_keys=on', // As in every build of libSQL.
@@ -183,13 +183,6 @@ export class Connection {
     if (fades && !this.configured.fades) this.statements.clear();
   }
 
-  /** Whether it has temporary objects or attached databases. */
-  holds(): boolean {
-    const temporary = "SELECT 1 FROM sqlite_temp_schema WHERE substr(name, 1, 7) <> 'sqlite_' LIMIT 1";
-    const attached = "SELECT 1 FROM pragma_database_list WHERE name NOT IN ('main', 'temp') LIMIT 1";
-    return this.ask(temporary) !== null || this.ask(attached) !== null;
-  }
-
   isAutocommit(): boolean {
     return this.wasm.call.sqlite3_get_autocommit(this.db) !== 0;
   }
@@ -243,6 +236,11 @@ export class Connection {
     }
     if (mode !== 'dry' && prepared.statement.word !== 'PRAGMA') this.statements.add(sql, prepared.statement);
     return prepared;
+  }
+
+  /** The text of a statement. */
+  textOf({ pointer }: PreparedStatement): string {
+    return this.wasm.stringAt(this.wasm.call.sqlite3_sql(pointer)) ?? '';
   }
 
   /** Ends the use of a statement: finalizes it unless it is cached. */
@@ -336,6 +334,7 @@ export class Connection {
       return bound;
     }
     this.file.failure = null;
+    runtime.vfs.scratch.failure = null;
     this.authorizer.marks = false;
     this.authorizer.blocked = null;
     runtime.active = this;
@@ -472,7 +471,8 @@ export class Connection {
 
   /** The error of the last call, in the engine's words where it caused it. */
   private error(code: number): SqlError {
-    if (this.file.failure !== null) return this.file.failure;
+    const failure = this.file.failure ?? this.runtime.vfs.scratch.failure;
+    if (failure !== null) return failure;
     const name = this.wasm.sqlite3.capi.sqlite3_js_rc_str(code & 0xff);
     const message =
       this.db === 0 ? name : (this.wasm.stringAt(this.wasm.call.sqlite3_errmsg(this.db)) ?? name);

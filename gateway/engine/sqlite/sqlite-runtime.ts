@@ -100,15 +100,16 @@ export class SqliteRuntime {
   }
 
   /**
-   * What a transaction changes lies in SQLite's memory until it commits, and so does what a statement sorts. The first is
+   * What a transaction changes lies in SQLite's memory until there is much of it, and so does what a statement sorts. The first is
    * told as what it is, long before its COMMIT would be refused.
    */
   private heapReason(): SqlError | null {
     const { transactionPageBytes, statementHeapBytes } = this.limits;
     const used = this.wasm.heapUsed();
+    const written = this.active?.file.pending.bytes ?? 0;
     if (this.heapAtStart < 0) this.heapAtStart = used;
     const needsTooMuch = used - this.heapAtStart > statementHeapBytes;
-    if (!needsTooMuch && used <= transactionPageBytes) return null;
+    if (!needsTooMuch && used + written <= transactionPageBytes) return null;
     const pages = this.active?.changedBytes() ?? 0;
     if (pages > transactionPageBytes || (needsTooMuch && 2 * pages > statementHeapBytes))
       return adviseError(

@@ -1,12 +1,13 @@
 /**
  * The SQLite VFS over a volume. A database file is the volume as one connection sees it: a snapshot taken with the
- * SHARED lock, plus what its transaction is writing.
+ * SHARED lock, plus what its transaction has written.
  *
- * With in-memory journalling and without cache spill SQLite writes a page only while it commits, in this order:
- * xWrite of every changed page, FCNTL_SYNC, xSync, FCNTL_COMMIT_PHASETWO, xUnlock. An error up to FCNTL_SYNC makes
- * the pager roll back from its in-memory journal (it writes the old pages and syncs again, and never reaches
+ * SQLite writes a page when it commits, or before, when its cache holds too many changed ones. What it has written is nobody
+ * else's (`pending`) until the commit, which ends so: xWrite of changed pages, FCNTL_SYNC, xSync, FCNTL_COMMIT_PHASETWO, xUnlock. An
+ * error up to FCNTL_SYNC makes the pager roll back from its journal (it writes the old pages and syncs again, and never reaches
  * PHASETWO), so a transaction is checked and encoded at FCNTL_SYNC and becomes visible at PHASETWO, which cannot fail.
- * FCNTL_SYNC is used and not xSync because `PRAGMA synchronous=OFF` skips only the latter.
+ * FCNTL_SYNC is used and not xSync because `PRAGMA synchronous=OFF` skips only the latter. A rollback syncs, too: every commit
+ * counts page 1's change counter up, and no rollback does.
  *
  * The build's write hint (`experimental_pragma_20251114`) is not used: the engine takes the writer before it steps a
  * writing statement, so the snapshot taken at SHARED is the newest one already.
@@ -24,7 +25,11 @@ import {
 } from '../../../storage/redo.ts';
 import { adviseError, sqlError } from '../../sql/errors.ts';
 import type { SqlError } from '../../sql/sql.ts';
+import type { EngineLimits } from '../core/engine-limits.ts';
 import { databasePages, type PageStore } from '../core/page-store.ts';
+import { ScratchError, type ScratchSpace } from '../scratch/scratch-space.ts';
+import { TransactionPages, tooManyPages } from '../scratch/transaction-pages.ts';
+import { SqliteScratch } from './sqlite-scratch.ts';
 import type { Pointer, SqliteWasm } from './sqlite-wasm.ts';
 
 const { pageBytes } = redoLimits;
@@ -46,8 +51,13 @@ const code = {
 const lockLevel = { none: 0, shared: 1, reserved: 2, exclusive: 4 } as const;
 const control = { pragma: 14, sync: 21, commitPhaseTwo: 22 } as const;
 const openFlag = { readwrite: 0x2, mainDb: 0x100 } as const;
-/** SQLITE_IOCAP_POWERSAFE_OVERWRITE. */
-const deviceCharacteristics = 0x1000;
+/**
+ * SQLITE_IOCAP_POWERSAFE_OVERWRITE, SAFE_APPEND and SEQUENTIAL, as no journal outlives its process; UNDELETABLE_WHEN_OPEN, so that a
+ * connection keeps its journal open.
+ */
+const deviceCharacteristics = 0x1000 | 0x200 | 0x400 | 0x800;
+/** Where page 1 counts commits. */
+const changeCounter = { from: 24, to: 28 } as const;
 /** `struct sqlite3_file` is one pointer, to its methods. */
 const fileStructBytes = 4;
 
@@ -60,6 +70,9 @@ export type PragmaAnswer =
 
 /** What the VFS needs of the engine. Every call returns without waiting, except `fetch`. */
 export interface VolumeAccess {
+  readonly limits: Pick<EngineLimits, 'residentPageBytes' | 'transactionPageBytes' | 'memoryPageBytes'>;
+  /** Where large transactions and SQLite's own files go. */
+  readonly scratch: ScratchSpace;
   /** The pages that connections opened now read. */
   store(): PageStore;
   /** Reads a page from storage into the store, waiting for it. @returns its bytes, null when absent, or what went wrong. */
@@ -84,8 +97,8 @@ export class VolumeFile {
   snapshot: Lsn | null = null;
   /** Newest snapshot or commit since the engine last reset it; 0 for none. */
   seen = 0;
-  /** Pages the committing transaction has written. */
-  readonly pending = new Map<PageNo, Uint8Array>();
+  /** Pages that its transaction has written. */
+  readonly pending: TransactionPages;
   /** The transaction failed to commit: SQLite writes the old pages back, which means nothing to us. */
   rollingBack: boolean = false;
   /** Why the last call failed, in the engine's words. */
@@ -97,8 +110,9 @@ export class VolumeFile {
   settingUp: boolean = false;
   private snapshotPages: number | null = null;
 
-  constructor(store: PageStore) {
+  constructor(store: PageStore, { scratch, limits }: Pick<VolumeAccess, 'scratch' | 'limits'>) {
     this.store = store;
+    this.pending = new TransactionPages(scratch, limits.residentPageBytes, store);
   }
 
   /** A PRAGMA was answered here. @param columns its columns. */
@@ -127,9 +141,18 @@ export class VolumeFile {
 
   discardPending(): void {
     this.rollingBack = false;
-    if (this.pending.size === 0) return;
-    for (const bytes of this.pending.values()) this.store.returnBuffer(bytes);
     this.pending.clear();
+  }
+
+  /** Whether what was written is what was there before: SQLite has rolled back. @returns why it cannot be told, where it cannot. */
+  isRolledBack(access: VolumeAccess): boolean | SqlError {
+    const written = this.pending.read(pageNo(1));
+    if (written === null) return true;
+    const counter = Buffer.from(written.subarray(changeCounter.from, changeCounter.to));
+    const before = this.read(access, pageNo(1));
+    if (before === null) return false;
+    if (!(before instanceof Uint8Array)) return before;
+    return counter.equals(before.subarray(changeCounter.from, changeCounter.to));
   }
 
   fail(error: SqlError, result: number): number {
@@ -170,14 +193,17 @@ export class VolumeVfs {
   fatal: unknown = null;
   readonly name: Pointer;
   private readonly wasm: SqliteWasm;
-  private readonly access: VolumeAccess;
+  readonly access: VolumeAccess;
   private readonly files = new Map<Pointer, VolumeFile>();
+  /** Journals, and what is sorted or rewritten. */
+  readonly scratch: SqliteScratch;
   /** The file the connection being opened is to get; any other name is refused. */
   private opening: VolumeFile | null = null;
 
   constructor(wasm: SqliteWasm, access: VolumeAccess) {
     this.wasm = wasm;
     this.access = access;
+    this.scratch = new SqliteScratch(wasm, access.scratch);
     this.name = wasm.permanentString('sextant-volume');
     this.install();
   }
@@ -258,7 +284,8 @@ export class VolumeVfs {
       xFileSize: (file: Pointer, out: Pointer) => this.guard(file, fileSize, out),
       xLock: (file: Pointer, level: number) => this.guard(file, lock, level),
       xUnlock: (file: Pointer, level: number) => this.guard(file, unlock, level),
-      xCheckReservedLock: (_file: Pointer, out: Pointer) => this.answer(out, 0),
+      // Somebody writes: so SQLite takes no journal for one that a process has left behind.
+      xCheckReservedLock: (_file: Pointer, out: Pointer) => this.answer(out, 1),
       xFileControl: (file: Pointer, operation: number, argument: Pointer) =>
         this.guard(file, control, operation, argument),
       xSectorSize: () => pageBytes,
@@ -293,7 +320,8 @@ export class VolumeVfs {
   private open(name: Pointer, file: Pointer, flags: number, outFlags: Pointer, io: Pointer): number {
     const heap = this.wasm.heap();
     const opening = this.opening;
-    if (opening === null || name === 0 || (flags & openFlag.mainDb) === 0) {
+    if ((flags & openFlag.mainDb) === 0) return this.scratch.open(file, flags, outFlags);
+    if (opening === null || name === 0) {
       heap.writeUInt32LE(0, file);
       return code.cantopen;
     }
@@ -314,7 +342,7 @@ export class VolumeVfs {
     const page = pageNo(Math.floor(offset / pageBytes) + 1);
     const within = offset % pageBytes;
     if (within + bytes > pageBytes) return code.ioerrRead;
-    let content: Uint8Array | null | SqlError = file.pending.get(page) ?? null;
+    let content: Uint8Array | null | SqlError = file.pending.size === 0 ? null : file.pending.read(page);
     if (content === null || file.rollingBack) {
       const pages = file.pages(this.access);
       if (typeof pages !== 'number') return file.fail(pages, code.ioerrRead);
@@ -337,30 +365,28 @@ export class VolumeVfs {
     if (bytes !== pageBytes || offset % pageBytes !== 0 || file.lock < lockLevel.reserved || file.dead) {
       return code.ioerrWrite;
     }
-    const page = pageNo(offset / pageBytes + 1);
-    let copy = file.pending.get(page);
-    if (copy === undefined) {
-      copy = file.store.takeBuffer();
-      file.pending.set(page, copy);
+    const { limits } = this.access;
+    if (file.pending.bytes > limits.transactionPageBytes)
+      return file.fail(tooManyPages(file.pending.size, limits, 'transactionPageBytes'), code.full);
+    try {
+      file.pending.write(pageNo(offset / pageBytes + 1), this.wasm.heap().subarray(from, from + pageBytes));
+      return code.ok;
+    } catch (error) {
+      if (error instanceof ScratchError) return file.fail(error.error, code.full);
+      throw error;
     }
-    copy.set(this.wasm.heap().subarray(from, from + pageBytes));
-    return code.ok;
   }
 
   /** The database's size is in page 1; what is cut off is only forgotten. */
   private truncate(file: VolumeFile, size: number): number {
-    for (const [page, bytes] of file.pending) {
-      if (page * pageBytes <= size) continue;
-      file.store.returnBuffer(bytes);
-      file.pending.delete(page);
-    }
+    file.pending.cutBehind(Math.floor(size / pageBytes));
     return code.ok;
   }
 
   private fileSize(file: VolumeFile, out: Pointer): number {
     let pages = file.pages(this.access);
     if (typeof pages !== 'number') return file.fail(pages, code.ioerrFstat);
-    if (!file.rollingBack) for (const page of file.pending.keys()) if (page > pages) pages = page;
+    if (!file.rollingBack) pages = Math.max(pages, file.pending.lastPage);
     this.wasm.heap().writeBigInt64LE(BigInt(pages * pageBytes), out);
     return code.ok;
   }
@@ -388,17 +414,16 @@ export class VolumeVfs {
     switch (operation) {
       case control.sync: {
         if (file.rollingBack || file.pending.size === 0) return code.ok;
-        const refused = file.dead ? staleSnapshot : this.access.prepareCommit(file);
+        const refused = this.refusal(file);
         if (refused === null) return code.ok;
         file.rollingBack = true;
-        return file.fail(refused, code.full);
+        return refused === 'rolled back' ? code.ok : file.fail(refused, code.full);
       }
       case control.commitPhaseTwo: {
         if (file.pending.size === 0) return code.ok;
         // Unpinned first: the old versions are then free to go unless another snapshot needs them.
         file.dropSnapshot();
         const head = this.access.finishCommit(file);
-        file.pending.clear();
         file.takeSnapshot();
         if (head > file.seen) file.seen = head;
         return code.ok;
@@ -408,6 +433,14 @@ export class VolumeVfs {
       default:
         return code.notfound;
     }
+  }
+
+  /** Why what was written does not become a commit; null when it is prepared to. */
+  private refusal(file: VolumeFile): SqlError | 'rolled back' | null {
+    if (file.dead) return staleSnapshot;
+    const rolledBack = file.isRolledBack(this.access);
+    if (rolledBack === true) return 'rolled back';
+    return rolledBack === false ? this.access.prepareCommit(file) : rolledBack;
   }
 
   private pragma(file: VolumeFile, argument: Pointer): number {

@@ -66,6 +66,7 @@ export interface SqliteExports {
   sqlite3_set_last_insert_rowid(db: Pointer, rowid: bigint): void;
   sqlite3_get_autocommit(db: Pointer): number;
   sqlite3_txn_state(db: Pointer, schema: Pointer): number;
+  sqlite3_sql(statement: Pointer): Pointer;
   sqlite3_stmt_readonly(statement: Pointer): number;
   sqlite3_stmt_isexplain(statement: Pointer): number;
   sqlite3_db_status(db: Pointer, what: number, current: Pointer, highest: Pointer, reset: number): number;

@@ -7,6 +7,7 @@ import {
   type Lsn,
   lsn as lsnAt,
   type Mtr,
+  MtrStream,
   type PageChange,
   type PageNo,
   pageNo,
@@ -20,6 +21,9 @@ import type { SqlError } from '../../sql/sql.ts';
 import type { EngineLimits } from '../core/engine-limits.ts';
 import type { EngineTrace, SessionCommit, WorkerCommit } from '../core/engine-protocol.ts';
 import { databasePages, nextLsn, type PageStore } from '../core/page-store.ts';
+import { RedoFile } from '../scratch/redo-file.ts';
+import { ScratchError, type ScratchSpace } from '../scratch/scratch-space.ts';
+import { type ChangedPages, tooManyPages } from '../scratch/transaction-pages.ts';
 
 /** Whose transaction commits. */
 export interface Committer {
@@ -36,33 +40,42 @@ interface PreparedCommit extends Committer {
 const firstPage = pageNo(1);
 const sampledFlag = 1;
 
-/** Pages between two signs of life. */
-const beatPages = 256;
+/** Pages between two looks whether to go on, which are signs of life. */
+const lookPages = 256;
+
+/** Redo that is ready to be committed: in memory, or in a file. */
+type Prepared = {
+  readonly redo: Mtr | RedoFile;
+  readonly commits: readonly PreparedCommit[];
+};
+
+export interface CommitLogOptions {
+  readonly limits: EngineLimits;
+  /** Where redo goes that is too much for memory. */
+  readonly space: ScratchSpace;
+  /** The wall clock, microseconds since the Unix epoch. */
+  readonly clockUs: () => number;
+  /** Why a large commit is not worth going on with, or null; asked often, which shows that it gets on. */
+  readonly stopReason: () => SqlError | null;
+  /** See `diffPage`. */
+  readonly whole: 'image' | 'shortest';
+}
 
 /** Redo made and not yet handed to the main thread. */
 export class CommitLog {
-  private readonly limits: EngineLimits;
+  private readonly options: CommitLogOptions;
   /** Span of a protection group of the volume; told at the beginning of each reign. */
   private pgBytes: number = redoLimits.pgBytesDefault;
-  private readonly clockUs: () => number;
-  private readonly beat: () => void;
   private commits: WorkerCommit[] = [];
   private parts: Uint8Array[] = [];
-  private readonly whole: 'image' | 'shortest';
   private bytes = 0;
-  private prepared: { readonly mtr: Mtr; readonly commits: readonly PreparedCommit[] } | null = null;
+  private prepared: Prepared | null = null;
+  /** Redo that the main thread reads until it is durable, in LSN order. */
+  private files: { readonly at: Lsn; readonly redo: RedoFile }[] = [];
   private lastCommitUs = 0;
 
-  /**
-   * @param clockUs the wall clock, microseconds since the Unix epoch.
-   * @param beat shows that a large commit gets on.
-   * @param whole see `diffPage`.
-   */
-  constructor(limits: EngineLimits, clockUs: () => number, beat: () => void, whole: 'image' | 'shortest') {
-    this.limits = limits;
-    this.whole = whole;
-    this.clockUs = clockUs;
-    this.beat = beat;
+  constructor(options: CommitLogOptions) {
+    this.options = options;
   }
 
   /** The volume that is written from now on. */
@@ -75,44 +88,124 @@ export class CommitLog {
     return this.bytes;
   }
 
+  /** Everything up to `durable` is durable: nobody reads the files below any more. */
+  settle(durable: Lsn): void {
+    while (this.files[0] !== undefined && this.files[0].at <= durable) this.files.shift()?.redo.close();
+  }
+
+  /** What was handed over and is not durable comes to nothing. */
+  forget(): void {
+    this.discard();
+    for (const { redo } of this.files.splice(0)) redo.close();
+  }
+
+  /** What was prepared is not committed. */
+  private discard(): void {
+    if (this.prepared?.redo instanceof RedoFile) this.prepared.redo.close();
+    this.prepared = null;
+  }
+
   /**
    * Reduces the pages a transaction wrote to redo, or those a group of transactions did. @returns why it may not commit, or null.
    * @param committers whose commits end the redo, in this order.
    */
-  prepare(
-    store: PageStore,
-    pages: ReadonlyMap<PageNo, Uint8Array>,
-    committers: readonly Committer[],
-  ): SqlError | null {
-    const { transactionBytes, transactionPageBytes } = this.limits;
-    this.prepared = null;
-    if (pages.size * redoLimits.pageBytes > transactionPageBytes) {
-      const detail = `The transaction changes ${pages.size} pages, more than transactionPageBytes = ${transactionPageBytes} holds`;
-      return adviseError('SEXTANT_TRANSACTION_TOO_LARGE', detail);
-    }
+  prepare(store: PageStore, pages: ChangedPages, committers: readonly Committer[]): SqlError | null {
+    const { limits } = this.options;
+    this.discard();
+    const bytes = pages.size * redoLimits.pageBytes;
+    if (bytes > limits.transactionPageBytes) return tooManyPages(pages.size, limits, 'transactionPageBytes');
+    const { inMemory } = pages;
+    if (inMemory === null || bytes > limits.residentPageBytes)
+      return this.prepareFile(store, pages, committers);
     const changes: PageChange[] = [];
     const pagesBefore = databasePages(store.newest(firstPage));
-    for (const [page, bytes] of pages) {
-      if (changes.length % beatPages === 0) this.beat();
-      // S23: a page beyond the end may be cached from when the database was longer; storage has forgotten it.
-      const before = page > pagesBefore ? null : store.newest(page);
-      const change = diffPage(page, before, bytes, this.whole);
+    for (const [page, bytes] of inMemory) {
+      const stopped = changes.length % lookPages === 0 ? this.options.stopReason() : null;
+      if (stopped !== null) return stopped;
+      const change = this.changeOf(store, page, bytes, pagesBefore);
       if (change !== null) changes.push(change);
     }
     if (changes.length === 0) return null;
     const commits = committers.map((committer) => this.commitOf(committer));
-    const mtr = encodeMtr(
+    const redo = encodeMtr(
       changes,
       commits.map((commit) => commit.record),
       this.pgBytes,
-      shrinkOf(pagesBefore, pages.get(firstPage)),
+      shrinkOf(pagesBefore, inMemory.get(firstPage) ?? null),
     );
-    if (mtr.byteLength > transactionBytes) {
-      const detail = `The transaction makes ${mtr.byteLength} bytes of redo, more than transactionBytes = ${transactionBytes}`;
-      return adviseError('SEXTANT_TRANSACTION_TOO_LARGE', detail);
+    const refused = this.tooLarge(redo.byteLength);
+    if (refused === null) this.prepared = { redo, commits };
+    return refused;
+  }
+
+  /** The same page by page: neither the redo nor, as a rule, the pages are in memory. */
+  private prepareFile(
+    store: PageStore,
+    pages: ChangedPages,
+    committers: readonly Committer[],
+  ): SqlError | null {
+    let redo: RedoFile | null = null;
+    try {
+      redo = new RedoFile(this.options.space);
+      const commits = this.encodeTo(redo, store, pages, committers);
+      if (Array.isArray(commits)) {
+        this.prepared = { redo, commits };
+        return null;
+      }
+      redo.close();
+      return commits === 'nothing' ? null : commits;
+    } catch (error) {
+      redo?.close();
+      if (error instanceof ScratchError) return error.error;
+      throw error;
     }
-    this.prepared = { mtr, commits };
-    return null;
+  }
+
+  /** @returns the commits that end the redo; `nothing` when no page has changed; or why it may not commit. */
+  private encodeTo(
+    redo: RedoFile,
+    store: PageStore,
+    pages: ChangedPages,
+    committers: readonly Committer[],
+  ): PreparedCommit[] | 'nothing' | SqlError {
+    const pagesBefore = databasePages(store.newest(firstPage));
+    const stream = new MtrStream({
+      pgBytes: this.pgBytes,
+      stretchBytesMax: redoLimits.framePayloadBytesMax,
+      shrink: shrinkOf(pagesBefore, pages.read(firstPage)),
+      onStretch: (pg, bytes) => redo.add(pg, bytes),
+    });
+    for (const [index, number] of pages.sorted().entries()) {
+      const stopped =
+        index % lookPages === 0 ? (this.options.stopReason() ?? this.tooLarge(stream.byteLength)) : null;
+      if (stopped !== null) return stopped;
+      const page = pageNo(number);
+      const bytes = pages.read(page);
+      if (bytes === null) continue;
+      const change = this.changeOf(store, page, bytes, pagesBefore);
+      if (change !== null) stream.add(change);
+    }
+    if (stream.byteLength === 0) return 'nothing';
+    const commits = committers.map((committer) => this.commitOf(committer));
+    stream.finish(commits.map(({ record }) => record));
+    return this.tooLarge(stream.byteLength) ?? commits;
+  }
+
+  private changeOf(
+    store: PageStore,
+    page: PageNo,
+    bytes: Uint8Array,
+    pagesBefore: number,
+  ): PageChange | null {
+    // S23: a page beyond the end may be cached from when the database was longer; storage has forgotten it.
+    return diffPage(page, page > pagesBefore ? null : store.newest(page), bytes, this.options.whole);
+  }
+
+  private tooLarge(bytes: number): SqlError | null {
+    const { transactionBytes } = this.options.limits;
+    if (bytes <= transactionBytes) return null;
+    const detail = `The transaction makes ${bytes} bytes of redo, more than transactionBytes = ${transactionBytes}`;
+    return adviseError('SEXTANT_TRANSACTION_TOO_LARGE', detail);
   }
 
   private commitOf({ session, trace }: Committer): PreparedCommit {
@@ -125,22 +218,33 @@ export class CommitLog {
     return { session, trace, spanId, record };
   }
 
-  /** Makes what was prepared visible. @returns its commits, in the order of those who committed; none when it changed nothing. */
-  finish(store: PageStore, pages: ReadonlyMap<PageNo, Uint8Array>): readonly SessionCommit[] {
+  /**
+   * Makes what was prepared visible; the pages are the store's from here on. @returns its commits, in the order of those who
+   * committed; none when it changed nothing.
+   */
+  finish(store: PageStore, pages: ChangedPages): readonly SessionCommit[] {
     const { prepared } = this;
     this.prepared = null;
     if (prepared === null) {
-      for (const bytes of pages.values()) store.returnBuffer(bytes);
+      pages.clear();
       return [];
     }
-    const { mtr } = prepared;
-    const lsn: Lsn = nextLsn(store.head, mtr.byteLength);
-    store.publish(pages, lsn);
-    const runs = mtr.runs.map(({ pg, bytes }) => ({ pg, length: bytes.length }));
-    const commits = positioned(prepared.commits, lsn);
-    this.commits.push({ lsn, runs, commits });
-    for (const run of mtr.runs) this.parts.push(run.bytes);
-    this.bytes += mtr.byteLength;
+    const { redo } = prepared;
+    const at = nextLsn(store.head, redo.byteLength);
+    const { inMemory } = pages;
+    if (inMemory !== null) store.publish(inMemory, at);
+    const file = pages.handOver();
+    if (file !== null) store.publishLayer(file, at);
+    const commits = positioned(prepared.commits, at);
+    this.bytes += redo.byteLength;
+    if (redo instanceof RedoFile) {
+      this.files.push({ at, redo });
+      this.commits.push({ lsn: at, runs: [], stored: redo.place, commits });
+      return commits;
+    }
+    const runs = redo.runs.map(({ pg, bytes }) => ({ pg, length: bytes.length }));
+    this.commits.push({ lsn: at, runs, stored: null, commits });
+    for (const run of redo.runs) this.parts.push(run.bytes);
     return commits;
   }
 
@@ -148,7 +252,7 @@ export class CommitLog {
   take(): { readonly commits: readonly WorkerCommit[]; readonly redo: Uint8Array<ArrayBuffer> | null } {
     if (this.commits.length === 0) return { commits: [], redo: null };
     const { commits } = this;
-    const redo = joined(this.parts);
+    const redo = this.parts.length === 0 ? null : joined(this.parts);
     this.commits = [];
     this.parts = [];
     this.bytes = 0;
@@ -157,7 +261,7 @@ export class CommitLog {
 
   /** The wall clock in microseconds, moved so that every commit is later than the one before. */
   private nextCommitUs(): number {
-    this.lastCommitUs = Math.max(Math.floor(this.clockUs()), this.lastCommitUs + 1);
+    this.lastCommitUs = Math.max(Math.floor(this.options.clockUs()), this.lastCommitUs + 1);
     return this.lastCommitUs;
   }
 }
@@ -171,8 +275,8 @@ function joined(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
 }
 
 /** Where the database ends now, when that is earlier than before. */
-function shrinkOf(pagesBefore: number, page1: Uint8Array | undefined): Shrink | null {
-  if (page1 === undefined) return null;
+function shrinkOf(pagesBefore: number, page1: Uint8Array | null): Shrink | null {
+  if (page1 === null) return null;
   const pages = databasePages(page1);
   return pages < pagesBefore ? { kind: 'shrink', pages } : null;
 }

@@ -3,6 +3,7 @@
  * pages, follows redo as a reader, and hands on redo, answers and news in few messages. See `engine-protocol.ts`.
  */
 import assert from 'node:assert/strict';
+import { tmpdir } from 'node:os';
 import { MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { type Lsn, type PageNo, splitFrames, zeroLsn } from '../../../storage/redo.ts';
 import { sqlError } from '../../sql/errors.ts';
@@ -24,6 +25,7 @@ import { ownedMemory, packFromWorker, unpackToWorker } from '../core/engine-wire
 import { PageStore } from '../core/page-store.ts';
 import { Handover } from '../engine-handover.ts';
 import type { HeapTurns } from '../engine-heap-turns.ts';
+import { ScratchSpace } from '../scratch/scratch-space.ts';
 import { CommitLog } from './engine-commits.ts';
 import { PageReader } from './page-misses.ts';
 
@@ -71,12 +73,15 @@ export class EngineDesk {
   readonly limits: EngineLimits;
   readonly shared: EngineShared;
   readonly commits: CommitLog;
+  /** Room on disk for what does not fit memory. */
+  readonly scratch: ScratchSpace;
   private readonly options: DeskOptions;
   private readonly reader: PageReader;
   private work: DeskWork | null = null;
   private modeNow: EngineMode = { kind: 'reader', readPoint: zeroLsn };
   private generation = 0;
   private pageCacheBytes = emptyCacheBytes;
+  private scratchFolder = tmpdir();
   /** The operation that runs; 0 when none does. */
   private running = 0;
   private storeNow: PageStore;
@@ -99,13 +104,15 @@ export class EngineDesk {
     this.shared = new EngineShared(shared);
     this.storeNow = this.newStore();
     this.redo = new RedoQueue(zeroLsn, limits.earlyRedoBytes);
-    this.commits = new CommitLog(
+    this.scratch = new ScratchSpace(() => this.scratchFolder, limits.scratchBytes);
+    this.commits = new CommitLog({
       limits,
-      () => (performance.timeOrigin + performance.now()) * 1000,
-      () => this.shared.beat(),
+      space: this.scratch,
+      clockUs: () => (performance.timeOrigin + performance.now()) * 1000,
+      stopReason: this.stopReason,
       // Nodes of a version that knows no PostgreSQL databases may be asked to keep those of SQLite.
-      options.data.sqlite === null ? 'shortest' : 'image',
-    );
+      whole: options.data.sqlite === null ? 'shortest' : 'image',
+    });
     this.reader = new PageReader(options.pages, this.shared, limits, this.stopReason);
   }
 
@@ -232,6 +239,7 @@ export class EngineDesk {
         return;
       case 'durable':
         this.storeNow.setDurable(message.lsn);
+        this.commits.settle(message.lsn);
         this.updateBlocked();
         return;
       case 'redo':
@@ -258,6 +266,9 @@ export class EngineDesk {
     if (mode.kind === 'writer') this.commits.useGroups(mode.pgBytes);
     this.generation = generation;
     this.pageCacheBytes = bounds.pageCacheBytes;
+    this.scratchFolder = bounds.scratchFolder;
+    this.commits.forget();
+    this.storeNow.close();
     this.reader.pageReadMs = bounds.pageReadMs;
     this.storeNow = this.newStore();
     this.newest = null;

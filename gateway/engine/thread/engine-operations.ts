@@ -19,8 +19,8 @@ import type { PrepareMode } from '../sqlite/sqlite-authorizer.ts';
 import type { Connection, Prepared } from '../sqlite/sqlite-connection.ts';
 import type { SqliteRuntime } from '../sqlite/sqlite-runtime.ts';
 import type { PreparedStatement } from '../sqlite/sqlite-statement.ts';
+import { inFiles } from '../sqlite/sqlite-temporary.ts';
 import { staleSnapshot, type VolumeFile } from '../sqlite/sqlite-vfs.ts';
-import type { SqliteWasm } from '../sqlite/sqlite-wasm.ts';
 import type { ConnectionPool } from './engine-connections.ts';
 import type { CommitGroup } from './engine-group.ts';
 import {
@@ -73,10 +73,6 @@ export class Operations {
     this.pool = pool;
     this.slot = slot;
     this.group = group;
-  }
-
-  private get wasm(): SqliteWasm {
-    return this.runtime.wasm;
   }
 
   /** Runs in another SQLite from now on; no operation is under way. */
@@ -304,7 +300,8 @@ export class Operations {
     const grows = session.keeps && !statement.readonly;
     if (grows) this.pool.boundHeld(connection);
     if (wasOpen || session.keeps) this.runtime.yieldsAt = this.yieldsAt(session);
-    let outcome = connection.run(statement, given, session.counters, operation.budget);
+    const run = () => connection.run(statement, given, session.counters, operation.budget);
+    let outcome = inFiles(connection, statement, run);
     this.runtime.yieldsAt = Number.POSITIVE_INFINITY;
     if (grows) outcome = this.pool.afterGrowth(connection, outcome);
     operation.ran = true;
@@ -380,7 +377,7 @@ export class Operations {
   }
 
   private *sequence(session: Session, operation: Operation, sql: string): Waiting<SqlOutcome<null>> {
-    const { wasm } = this;
+    const { wasm } = this.runtime;
     const bytes = Buffer.byteLength(sql);
     const text = wasm.call.malloc(bytes + 1);
     if (text === 0) return failure('SQLITE_NOMEM', 'The script does not fit the memory of the engine.');

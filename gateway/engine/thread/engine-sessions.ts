@@ -22,6 +22,7 @@ import type { PageStore } from '../core/page-store.ts';
 import { WriteSlot } from '../core/write-slot.ts';
 import type { Connection } from '../sqlite/sqlite-connection.ts';
 import type { SqliteRuntime } from '../sqlite/sqlite-runtime.ts';
+import { holdsObjects } from '../sqlite/sqlite-temporary.ts';
 import type { PragmaAnswer } from '../sqlite/sqlite-vfs.ts';
 import type { Committer } from './engine-commits.ts';
 import { ConnectionPool } from './engine-connections.ts';
@@ -263,7 +264,7 @@ export class Sessions {
     // A rollback may bring back what its transaction has removed.
     if (!connection.isAutocommit()) return;
     connection.marked = false;
-    if (!session.keeps || connection.holds()) return;
+    if (!session.keeps || holdsObjects(connection)) return;
     // What such things leave behind (sequences, sizes of their own) is nobody else's.
     this.discardConnection(session);
   }

@@ -49,6 +49,8 @@ class SqliteWork implements DeskWork {
     const { desk } = this;
     const { commits, limits, shared, stopReason } = desk;
     const vfs = new VolumeVfs(wasm, {
+      limits,
+      scratch: desk.scratch,
       store: () => desk.store,
       fetch: (store, page, readPoint) =>
         desk.fetch(store, page, readPoint, store.filled < coldBelow ? limits.readAheadPages : 1),

@@ -23,6 +23,7 @@ const sqlstates: Partial<Record<ErrorCode | 'SQLITE_INTERRUPT', string>> = {
   // program_limit_exceeded
   SEXTANT_LIMIT: '54000',
   SEXTANT_TRANSACTION_TOO_LARGE: '54000',
+  SEXTANT_SCRATCH_FULL: '53100',
   SEXTANT_BODY_TOO_LARGE: '54000',
   RESPONSE_TOO_LARGE: '54000',
   // io_error

@@ -16,6 +16,11 @@ export interface DatabaseLimits {
   readonly idleMs: number;
   /** One statement's time in an engine; while one writes, no other write begins. */
   readonly statementMs: number;
+  /** One transaction: its redo, and the pages that it changes, bytes. */
+  readonly transactionBytes: number;
+  readonly transactionPageBytes: number;
+  /** What transactions of one engine may take of the folder for temporary files, bytes. */
+  readonly scratchBytes: number;
 }
 
 /** By these names an operator may set them. */
@@ -26,6 +31,9 @@ export const databaseLimitNames = [
   'branchReaderThreads',
   'idleMs',
   'statementMs',
+  'transactionBytes',
+  'transactionPageBytes',
+  'scratchBytes',
 ] as const;
 
 export interface ServiceLimits extends SpanLimits, DatabaseLimits {
@@ -148,6 +156,9 @@ export const defaultServiceLimits: ServiceLimits = {
   branchReaderThreads: 2,
   idleMs: 900_000,
   statementMs: 30_000,
+  transactionBytes: 1_024 * mebibyte,
+  transactionPageBytes: 4_096 * mebibyte,
+  scratchBytes: 16_384 * mebibyte,
   agentAnswerMs: 3_000,
 };
 

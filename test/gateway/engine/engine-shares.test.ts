@@ -1,8 +1,10 @@
 /** One stream must not take what the others need: connections, the writer, memory. */
+import { tmpdir } from 'node:os';
 import { afterEach, describe, expect, test } from 'vitest';
 import { defaultEngineLimits } from '../../../gateway/engine/core/engine-limits.ts';
 import type { EngineAnswer } from '../../../gateway/engine/core/engine-protocol.ts';
 import { PageStore } from '../../../gateway/engine/core/page-store.ts';
+import { ScratchSpace } from '../../../gateway/engine/scratch/scratch-space.ts';
 import { SqliteRuntime } from '../../../gateway/engine/sqlite/sqlite-runtime.ts';
 import { VolumeVfs } from '../../../gateway/engine/sqlite/sqlite-vfs.ts';
 import { SqliteWasm } from '../../../gateway/engine/sqlite/sqlite-wasm.ts';
@@ -87,6 +89,8 @@ test('a read in a transaction at the writer is stopped while others wait, and th
   const store = new PageStore({ kind: 'writer', head: zeroLsn, cacheBytesMax: 1_000_000 });
   let isWaiting = true;
   const vfs = new VolumeVfs(wasm, {
+    limits: defaultEngineLimits,
+    scratch: new ScratchSpace(tmpdir, 0),
     store: () => store,
     fetch: () => null,
     hit: () => undefined,

@@ -11,6 +11,7 @@ import {
   MemoryVolume,
   rows,
   run,
+  runsIn,
   statement,
   openWriter as writer,
 } from './engine-volume.ts';
@@ -215,7 +216,7 @@ describe('transactions', () => {
     for (const { mtr, lsn: end, commits } of volume.commits) {
       const [{ spanId, session: sessionId } = assert.fail('redo ends in a commit')] = commits;
       assert(spanId !== null);
-      const decoded = decodeRecords(concatBytes(mtr.runs.map((part) => part.bytes)), lsn(base));
+      const decoded = decodeRecords(concatBytes(runsIn(mtr).map((part) => part.bytes)), lsn(base));
       assert(decoded.kind === 'records');
       const commit = decoded.records.at(-1);
       assert(commit?.kind === 'commit' && commit.trace !== null);

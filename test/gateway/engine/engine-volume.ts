@@ -1,16 +1,23 @@
 /** A volume in memory for engine tests: it folds the redo the engine emits, and serves pages at any durable read point. */
 
 import assert from 'node:assert/strict';
+import type { EngineCommitEvent } from '../../../gateway/engine/commit-events.ts';
 import type { EngineLimits } from '../../../gateway/engine/core/engine-limits.ts';
 import type { EngineAnswer } from '../../../gateway/engine/core/engine-protocol.ts';
-import { Engine, type EngineCommitEvent, type EngineOptions } from '../../../gateway/engine/engine.ts';
+import { Engine, type EngineOptions } from '../../../gateway/engine/engine.ts';
 import type { EngineSession } from '../../../gateway/engine/engine-stream.ts';
 import type { BatchStep, SqlResult, SqlStatement, SqlValue } from '../../../gateway/sql/sql.ts';
 import { defaultGeometry } from '../../../storage/core.ts';
 import { encodeFrame } from '../../../storage/redo/frame.ts';
 import { epoch, type Lsn, lsn, type PageNo, type PgId, zeroLsn } from '../../../storage/redo/ids.ts';
 import { redoLimits } from '../../../storage/redo/limits.ts';
-import { applyChange, decodeRecords, type PageChange, type Shrink } from '../../../storage/redo/record.ts';
+import {
+  applyChange,
+  decodeRecords,
+  type MtrRun,
+  type PageChange,
+  type Shrink,
+} from '../../../storage/redo/record.ts';
 
 interface StoredChange {
   readonly lsn: Lsn;
@@ -18,6 +25,12 @@ interface StoredChange {
 }
 
 const frameBytes = 64 * 1024;
+
+/** The redo of a commit that is in memory. */
+export function runsIn(mtr: EngineCommitEvent['mtr']): readonly MtrRun[] {
+  assert('runs' in mtr, 'the redo is in memory');
+  return mtr.runs;
+}
 
 export class MemoryVolume {
   readonly commits: EngineCommitEvent[] = [];
@@ -28,13 +41,38 @@ export class MemoryVolume {
   readonly endings: number[] = [];
   end: Lsn = zeroLsn;
   durable: Lsn = zeroLsn;
+  /** While redo of a commit is being read. */
+  reading: Promise<void> | null = null;
   private readonly pages = new Map<PageNo, StoredChange[]>();
   private readonly lastOfPg = new Map<PgId, Lsn>();
 
-  add(commit: EngineCommitEvent): void {
-    assert.equal(commit.lsn - commit.mtr.byteLength, this.end, 'commits follow one another without a gap');
+  /** Takes a commit. @param done called when all of its redo is here: at once, unless it is to be read from a file. */
+  add(commit: EngineCommitEvent, done: () => void = () => undefined): void {
     this.commits.push(commit);
-    for (const { pg, bytes } of commit.mtr.runs) {
+    const { mtr } = commit;
+    const take = (runs: readonly MtrRun[]): void => {
+      this.fold(commit, runs);
+      done();
+    };
+    if ('runs' in mtr && this.reading === null) {
+      take(mtr.runs);
+      return;
+    }
+    const before = this.reading ?? Promise.resolve();
+    const reading: Promise<void> = before.then(async () => {
+      if ('runs' in mtr) take(mtr.runs);
+      else {
+        const parts = await mtr.read(0, mtr.stretches.length);
+        take(mtr.stretches.map(({ pg }, at) => ({ pg, bytes: parts[at] ?? new Uint8Array(0) })));
+      }
+      if (this.reading === reading) this.reading = null;
+    });
+    this.reading = reading;
+  }
+
+  private fold(commit: EngineCommitEvent, runs: readonly MtrRun[]): void {
+    assert.equal(commit.lsn - commit.mtr.byteLength, this.end, 'commits follow one another without a gap');
+    for (const { pg, bytes } of runs) {
       const decoded = decodeRecords(bytes, this.end);
       assert(decoded.kind === 'records');
       let base = this.end;
@@ -101,12 +139,12 @@ export async function startEngine(
   const engine: Engine = await Engine.start({
     pageCacheBytes: 64 * 1024 * 1024,
     readPages: async (pages, readPoint) => pages.map((page) => volume.page(page, readPoint)),
-    onCommit: (commit) => {
-      volume.add(commit);
-      if (!durable) return;
-      volume.durable = commit.lsn;
-      engine.setDurable(commit.lsn);
-    },
+    onCommit: (commit) =>
+      volume.add(commit, () => {
+        if (!durable) return;
+        volume.durable = commit.lsn;
+        engine.setDurable(commit.lsn);
+      }),
     onFatal: (error) => fatal.push(error),
     ...options,
   });

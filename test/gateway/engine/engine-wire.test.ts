@@ -78,7 +78,7 @@ const toWorker: fc.Arbitrary<ToWorker> = fc.oneof(
         kind: 'open',
         mode: { kind: 'writer', lsn: at, pgBytes: defaultGeometry.pgBytes },
         generation: 3,
-        bounds: { pageCacheBytes: 4_096, pageReadMs: 500 },
+        bounds: { pageCacheBytes: 4_096, pageReadMs: 500, scratchFolder: '/tmp' },
       }) as const,
   ),
 );
@@ -139,6 +139,7 @@ const fromWorker: fc.Arbitrary<FromWorker> = fc.record({
     fc.record({
       lsn: position,
       runs: fc.array(fc.record({ pg: fc.nat().map(pgId), length: fc.nat() })),
+      stored: fc.option(fc.record({ fd: fc.nat(), stretches: fc.uint32Array() })),
       commits: fc.array(
         fc.record({ session: fc.nat(), lsn: position, commitTimeUs: fc.maxSafeNat(), spanId, trace }),
       ),

@@ -4,9 +4,10 @@
  */
 
 import { framePayload, type ReceivedFrame } from '../../../storage/redo/frame.ts';
-import { type Epoch, type Lsn, type PageNo, pageNo, zeroLsn } from '../../../storage/redo/ids.ts';
+import { type Epoch, type Lsn, type PageNo, type PgId, pageNo, zeroLsn } from '../../../storage/redo/ids.ts';
 import { redoLimits } from '../../../storage/redo/limits.ts';
-import { decodeRecords, encodeMtr, type Mtr, type PageChange } from '../../../storage/redo/record.ts';
+import { MtrStream, type StoredMtr } from '../../../storage/redo/mtr-stream.ts';
+import { type Commit, decodeRecords, encodeMtr, type Mtr, type PageChange } from '../../../storage/redo/record.ts';
 import type { FinalWrite } from '../judges/durability.ts';
 import type { Prng } from '../world/prng.ts';
 import { pgBytes } from './sim-types.ts';
@@ -65,9 +66,32 @@ export function changesOf(write: WrittenParts): readonly PageChange[] {
   });
 }
 
-/** Its redo. */
-export function encodeWrite(changes: readonly PageChange[], commitTimeUs: number): Mtr {
-  return encodeMtr(changes, [{ kind: 'commit', commitTimeUs, trace: null }], pgBytes);
+/** A write that changes more pages has its redo elsewhere than in memory, as that of a gateway has from some size on. */
+const residentPages = 24;
+
+/** Its redo. @param stretchBytesMax what one frame of it may hold. */
+export function encodeWrite(
+  changes: readonly PageChange[],
+  commitTimeUs: number,
+  stretchBytesMax: number,
+): Mtr | StoredMtr {
+  const commits: readonly Commit[] = [{ kind: 'commit', commitTimeUs, trace: null }];
+  if (changes.length <= residentPages) return encodeMtr(changes, commits, pgBytes);
+  const stretches: { readonly pg: PgId; readonly length: number; readonly bytes: Uint8Array }[] = [];
+  const stream = new MtrStream({
+    pgBytes,
+    stretchBytesMax: Math.max(stretchBytesMax, redoLimits.recordBytesMax),
+    shrink: null,
+    onStretch: (pg, bytes) => stretches.push({ pg, length: bytes.length, bytes: bytes.slice() }),
+  });
+  for (const change of changes.toSorted((a, b) => a.page - b.page)) stream.add(change);
+  stream.finish(commits);
+  return {
+    stretches,
+    byteLength: stream.byteLength,
+    commits: commits.length,
+    read: async (from, to) => stretches.slice(from, to).map(({ bytes }) => bytes),
+  };
 }
 
 /** A commit as the log tells it. */

@@ -2,7 +2,7 @@
  * The volume under a simulated gateway's writer role: production reigns, with their gate, over this region's nodes. Where a real
  * gateway has SQL engines there are page changes that carry the name of their write.
  */
-import type { EngineCommitEvent } from '../../../gateway/engine/engine.ts';
+import type { EngineCommitEvent } from '../../../gateway/engine/commit-events.ts';
 import { Reign, type ReignPort, type ReignStart } from '../../../gateway/reign/reign.ts';
 import type { BranchVolume, RegionVdlWatcher, RoleVolume } from '../../../gateway/reign/role-volume.ts';
 import type { EndReason } from '../../../regions/control/writer/core/writer-role-events.ts';
@@ -153,7 +153,7 @@ export class SimVolume implements RoleVolume, BranchVolume {
     const times = this.context.defects.has('apply-twice') && write.parts.length === 4 ? 2 : 1;
     const changes = changesOf(write);
     for (let time = 0; time < times; time += 1) {
-      const mtr = encodeWrite(changes, this.runtime.wallUs());
+      const mtr = encodeWrite(changes, this.runtime.wallUs(), this.context.bounds.quorum.framePayloadBytesMax);
       const commit: EngineCommitEvent = { mtr, lsn: lsn(reign.lastLsn + mtr.byteLength), commits: [] };
       reign.commit(commit);
       this.open?.line.committed({

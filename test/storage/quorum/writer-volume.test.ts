@@ -1,8 +1,10 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { parseFrame } from '../../../storage/redo/frame.ts';
-import { nodeId, pageNo } from '../../../storage/redo/ids.ts';
+import { parseFrame, splitFrames } from '../../../storage/redo/frame.ts';
+import { nodeId, type PgId, pageNo } from '../../../storage/redo/ids.ts';
 import { redoLimits, volumeLimits } from '../../../storage/redo/limits.ts';
+import { MtrStream, type StoredMtr } from '../../../storage/redo/mtr-stream.ts';
 import { decodeRecords, type PageChange } from '../../../storage/redo/record.ts';
+import { commitAt, delta } from '../samples.ts';
 import {
   ack,
   ackAll,
@@ -25,6 +27,33 @@ import {
 } from './answering-nodes.ts';
 
 beforeEach(start);
+
+function framed(bytes: Uint8Array) {
+  const split = splitFrames(bytes);
+  if (split.kind === 'bad') throw new Error(split.reason);
+  return split.frames;
+}
+
+/** A mini-transaction as it lies in a file, and its bytes. */
+function storedMtr(changes: readonly PageChange[]) {
+  const stretches: { pg: PgId; length: number; bytes: Uint8Array }[] = [];
+  const stream = new MtrStream({
+    pgBytes: redoLimits.pgBytesMin,
+    stretchBytesMax: redoLimits.framePayloadBytesMax,
+    shrink: null,
+    onStretch: (pg, bytes) => stretches.push({ pg, length: bytes.length, bytes: bytes.slice() }),
+  });
+  for (const change of changes) stream.add(change);
+  stream.finish([commitAt(1)]);
+  const bytesOf = (from: number, to: number) => stretches.slice(from, to).map(({ bytes }) => bytes);
+  const stored: StoredMtr = {
+    stretches,
+    byteLength: stream.byteLength,
+    commits: 1,
+    read: async (from, to) => bytesOf(from, to),
+  };
+  return { stored, bytesOf };
+}
 
 describe('batches', () => {
   it('go out at once while fewer than two are under way; what comes then is gathered into the next', () => {
@@ -192,6 +221,64 @@ describe('batches', () => {
     }
     expect([volume.vdl, volume.unflushedBytes, volume.hasRoom]).toEqual([end, 0, true]);
     expect(othersOf('durable')).toHaveLength(1);
+  });
+
+  it('of a transaction whose redo is elsewhere are asked for two batches ahead, and are the frames it would have had', () => {
+    const changes = Array.from({ length: 4_096 }, (_, at): PageChange => {
+      return { kind: 'pageImage', page: pageNo(at + 1), bytes: new Uint8Array(4096).fill(at % 251) };
+    });
+    const payloads = () => {
+      const seen = new Map<number, Buffer>();
+      for (let round = 0; round < 200; round++) {
+        flush();
+        for (const { request } of sentTo(1))
+          for (const { header, bytes } of framed(request.frames)) seen.set(header.base, Buffer.from(bytes));
+        for (const n of [1, 2, 3, 4]) if (sentTo(n).length > 0) ack(n);
+      }
+      return [...seen.values()];
+    };
+    ready();
+    const end = commit(changes);
+    const inMemory = payloads();
+    start();
+    ready();
+    const { stored, bytesOf } = storedMtr(changes);
+    const at = volume.commit(stored);
+    expect(at).toBe(end);
+    let brought = 0;
+    const elsewhere: Buffer[] = [];
+    for (let round = 0; volume.vdl < end && round < 400; round++) {
+      const wanted = volume.wanted();
+      if (wanted !== null) {
+        const stretches = bytesOf(wanted.from, wanted.to);
+        brought += stretches.reduce((sum, { length }) => sum + length, 0);
+        volume.supply(wanted, stretches);
+      }
+      expect(brought - (volume.framedLsn - 100)).toBeLessThanOrEqual(3 * volumeLimits.batchBytesMax);
+      expect(volume.vdl).toBe(100);
+      flush();
+      for (const { request } of sentTo(1))
+        for (const { bytes } of framed(request.frames))
+          if (!elsewhere.some((known) => known.equals(bytes))) elsewhere.push(Buffer.from(bytes));
+      for (const n of [1, 2, 3, 4]) if (sentTo(n).length > 0) ack(n);
+    }
+    expect([volume.vdl, volume.wanted(), brought]).toEqual([end, null, stored.byteLength]);
+    expect(elsewhere.map(String)).toEqual(inMemory.map(String));
+  });
+
+  it('of what is committed behind a transaction that is elsewhere wait for it', () => {
+    ready();
+    const { stored, bytesOf } = storedMtr([delta(1, 'x'), delta(2, 'y')]);
+    const first = volume.commit(stored);
+    const second = commit();
+    expect([sentTo(1), volume.framedLsn]).toEqual([[], 100]);
+    const wanted = volume.wanted();
+    if (wanted === null) throw new Error('its redo is wanted');
+    volume.supply(wanted, bytesOf(wanted.from, wanted.to));
+    flush();
+    expect([basesTo(1), volume.wanted()]).toEqual([[[100, first]], null]);
+    ackAll(1, 2, 3, 4);
+    expect(volume.vdl).toBe(second);
   });
 
   it('stop taking transactions at the bound', () => {

@@ -7,6 +7,7 @@ import type { SqlError } from '../../../sql/sql.ts';
 import type { SessionCommit } from '../../core/engine-protocol.ts';
 import { PageAhead } from '../../core/page-ahead.ts';
 import { databasePages, type PageStore } from '../../core/page-store.ts';
+import { pagesInMemory, tooManyPages } from '../../scratch/transaction-pages.ts';
 import type { Committer } from '../../thread/engine-commits.ts';
 import type { EngineDesk } from '../../thread/engine-desk.ts';
 import { StartAhead } from '../ahead/start-ahead.ts';
@@ -117,8 +118,12 @@ export class ServedPages {
    */
   publish(committers: readonly Committer[]): readonly SessionCommit[] | SqlError {
     if (this.set.size === 0) return [];
-    const pages = this.set.take();
-    const { commits } = this.desk;
+    const changed = this.set.take();
+    const { commits, limits } = this.desk;
+    // PostgreSQL reads its pages from memory, whether they are changed or not.
+    if (changed.size * redoLimits.pageBytes > limits.memoryPageBytes)
+      return tooManyPages(changed.size, limits, 'memoryPageBytes');
+    const pages = pagesInMemory(changed, this.store);
     const refused = commits.prepare(this.store, pages, committers);
     if (refused !== null) return refused;
     const made = commits.finish(this.store, pages);

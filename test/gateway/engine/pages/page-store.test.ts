@@ -139,6 +139,84 @@ describe('the page store of a writer', () => {
     ]);
   });
 
+  test('G110: every read is of the right version, whether it lies in memory, in a layer or in storage', () => {
+    const layerOf = (values: ReadonlyMap<PageNo, number>) => {
+      const layer = {
+        isOpen: true,
+        has: (page: PageNo) => values.has(page),
+        readInto: (page: PageNo, target: Uint8Array) => {
+          expect(layer.isOpen).toBe(true);
+          const value = values.get(page);
+          if (value !== undefined) target.fill(value);
+          return value !== undefined;
+        },
+        pages: () => values.keys(),
+        close: () => {
+          layer.isOpen = false;
+        },
+      };
+      return layer;
+    };
+    const page = fc.integer({ min: 1, max: 6 });
+    const step = fc.oneof(
+      fc.record({ commit: fc.uniqueArray(page, { minLength: 1 }), isLayer: fc.boolean() }),
+      fc.record({ durable: fc.double({ min: 0, max: 1, noNaN: true }) }),
+      fc.record({ read: page, snapshot: fc.nat() }),
+      fc.record({ pin: fc.boolean(), which: fc.nat() }),
+    );
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
+        const store = new PageStore({ kind: 'writer', head: lsn(1), cacheBytesMax: 3 * 4096 });
+        const versions: { readonly at: Lsn; readonly values: ReadonlyMap<PageNo, number> }[] = [];
+        const layers: { readonly at: Lsn; readonly layer: { isOpen: boolean } }[] = [];
+        const pinned: Lsn[] = [];
+        let next = 1;
+        const valueAt = (asked: PageNo, at: Lsn) =>
+          versions.findLast((version) => version.at <= at && version.values.has(asked))?.values.get(asked) ??
+          null;
+        for (const one of steps) {
+          if ('commit' in one) {
+            next += 1;
+            const at = lsn(next * 10);
+            const values = new Map(one.commit.map((number) => [pageNo(number), next % 256]));
+            versions.push({ at, values });
+            if (one.isLayer) {
+              const layer = layerOf(values);
+              layers.push({ at, layer });
+              store.publishLayer(layer, at);
+            } else store.publish(new Map([...values].map(([number, value]) => [number, filled(value)])), at);
+          } else if ('durable' in one) {
+            store.setDurable(lsn(Math.floor(store.head * one.durable)));
+            for (const { at, layer } of layers) expect(layer.isOpen).toBe(at > store.durable);
+          } else if ('pin' in one) {
+            if (one.pin) pinned.push(store.pin());
+            else {
+              const [snapshot] = pinned.splice(one.which % Math.max(1, pinned.length), 1);
+              if (snapshot !== undefined) store.unpin(snapshot);
+            }
+          } else {
+            const asked = pageNo(one.read);
+            const readPoint = pinned[one.snapshot % (pinned.length + 1)] ?? store.head;
+            const found = store.readAt(asked, readPoint);
+            const right = valueAt(asked, readPoint);
+            expect(store.has(asked, readPoint)).toBe(found !== undefined);
+            if (found !== undefined) expect(first(found)).toBe(right);
+            else {
+              const stored = valueAt(asked, store.fetchPoint(readPoint));
+              expect(stored).toBe(right);
+              store.insert(asked, readPoint, stored === null ? null : filled(stored));
+            }
+            const newest = store.newest(asked);
+            if (newest !== null) expect(first(newest)).toBe(valueAt(asked, store.head));
+          }
+        }
+        store.close();
+        expect(layers.every(({ layer }) => !layer.isOpen)).toBe(true);
+      }),
+      { numRuns: 400 },
+    );
+  });
+
   test('never evicts a page whose redo is not durable', () => {
     const store = new PageStore({ kind: 'writer', head: zeroLsn, cacheBytesMax: 4 * 4096 });
     for (let at = 1; at <= 50; at++) store.publish(new Map([[pageNo(at), filled(at)]]), lsn(at * 10));

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { Engine, type EngineCommitEvent } from '../../../../../gateway/engine/engine.ts';
+import type { EngineCommitEvent } from '../../../../../gateway/engine/commit-events.ts';
+import { Engine } from '../../../../../gateway/engine/engine.ts';
 import { StartAhead } from '../../../../../gateway/engine/postgres/ahead/start-ahead.ts';
 import { defaultGeometry } from '../../../../../storage/core.ts';
 import type { PageNo } from '../../../../../storage/redo/ids.ts';

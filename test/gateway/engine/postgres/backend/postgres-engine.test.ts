@@ -138,7 +138,7 @@ describe('a PostgreSQL database', () => {
   });
 
   test('acknowledges nothing of what is too large for one transaction, and goes on', async () => {
-    const { client } = await writer({ limits: { transactionPageBytes: 6_000 * 8_192 } });
+    const { client } = await writer({ limits: { memoryPageBytes: 6_000 * 8_192 } });
     const one = client();
     await one.sql('CREATE TABLE t6 (n int, pad text)');
     const large = "INSERT INTO t6 SELECT i, repeat('x', 1000) FROM generate_series(1, 60000) i";
