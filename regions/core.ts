@@ -33,6 +33,7 @@ export type {
   WriterPhase,
 } from './control/writer/core/writer-role-events.ts';
 export { type EngineKind, engineKinds } from './deploy/core/engine-kinds.ts';
+export { gatewayStop, gatewayStopMs } from './deploy/core/gateway-stop.ts';
 export {
   chooseLoss,
   type LossAnswer,
