@@ -21,7 +21,7 @@ npm init --yes >/dev/null
 npm install --silent --no-audit --no-fund nats@2.29.3
 server=$(find python -name 'nats-server*' -type f -perm -u+x -size +1M | head -n 1)
 cat > nats.conf <<'CONF'
-listen: 127.0.0.1:0
+listen: 127.0.0.1:-1
 ports_file_dir: "."
 authorization {
   users: [

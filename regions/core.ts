@@ -33,6 +33,7 @@ export type {
   WriterPhase,
 } from './control/writer/core/writer-role-events.ts';
 export { type EngineKind, engineKinds } from './deploy/core/engine-kinds.ts';
+export { gatewayStop, gatewayStopMs } from './deploy/core/gateway-stop.ts';
 export {
   chooseLoss,
   type LossAnswer,
@@ -60,5 +61,7 @@ export type { DatabaseReport } from './status/core/database-report.ts';
 export { endpointsIn } from './status/core/endpoints.ts';
 export { type GatewayReport, nodeReportSchema, type Report, reportSchema } from './status/core/report.ts';
 export { reportLimits } from './status/core/report-limits.ts';
+export { ReportPace } from './status/core/report-pace.ts';
+export { ReportReader } from './status/core/report-reader.ts';
 export type { WriteTotals } from './status/core/write-totals.ts';
 export { covers, type Scope, type ScopeReading, scopeOf, scopes } from './tokens/core/scope.ts';

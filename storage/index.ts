@@ -19,7 +19,7 @@ export { certificatesIn, readIdentity } from './identity/read-identity.ts';
 export { checkIdentity, describeDialError, dialSecurely } from './identity/secure-dial.ts';
 export { createSecureServer, refusalOf } from './identity/secure-server.ts';
 export { type Adoption, adoptNode, clusterOfData } from './node/adopt-node.ts';
-export { every, monotonicMs, wallUs } from './process/clock.ts';
+export { every, everyBeside, monotonicMs, wallUs } from './process/clock.ts';
 export { compileSooner, keepCompiledCode } from './process/compilation.ts';
 export {
   addressSchema,
@@ -66,6 +66,7 @@ export {
   lockFileName,
   lockHolder,
 } from './process/directory-lock.ts';
+export { PacedTimer } from './process/paced-timer.ts';
 export {
   identify,
   readPidFile,

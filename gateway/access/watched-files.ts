@@ -1,6 +1,7 @@
 /** Files that may be replaced while the gateway runs: keys and certificates. */
 import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { everyBeside } from '../../storage/index.ts';
 
 const lookEveryMs = 1_000;
 
@@ -66,7 +67,5 @@ export function watchFiles(
     told = now;
     onChange(read);
   };
-  const timer = setInterval(() => void look(), everyMs);
-  timer.unref();
-  return () => clearInterval(timer);
+  return everyBeside(everyMs, () => void look());
 }

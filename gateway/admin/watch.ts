@@ -2,6 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
+import { everyBeside } from '../../storage/index.ts';
 import type { Grant } from '../access/auth.ts';
 import { closingAnswer, endWith } from '../access/last-words.ts';
 import type { ServiceLimits } from '../session/core/service-limits.ts';
@@ -42,8 +43,7 @@ export class LiveFeed {
     perMessageDeflate: false,
   });
   private readonly watchers = new Map<WebSocket, Watcher>();
-  private readonly pinger: NodeJS.Timeout;
-  private readonly looker: NodeJS.Timeout;
+  private readonly stops: readonly (() => void)[];
   private timer: NodeJS.Timeout | null = null;
   private dirty = false;
   private closed = false;
@@ -51,10 +51,10 @@ export class LiveFeed {
 
   constructor(options: LiveFeedOptions) {
     this.options = options;
-    this.pinger = setInterval(() => this.ping(), pingEveryMs);
-    this.pinger.unref();
-    this.looker = setInterval(() => this.endLapsed(), lookEveryMs);
-    this.looker.unref();
+    this.stops = [
+      everyBeside(pingEveryMs, () => this.ping()),
+      everyBeside(lookEveryMs, () => this.endLapsed()),
+    ];
   }
 
   get size(): number {
@@ -80,8 +80,7 @@ export class LiveFeed {
 
   close(): void {
     this.closed = true;
-    clearInterval(this.pinger);
-    clearInterval(this.looker);
+    for (const stop of this.stops) stop();
     if (this.timer !== null) clearTimeout(this.timer);
     for (const ws of this.watchers.keys()) ws.close(1001, 'The gateway is stopping');
     for (const ws of this.watchers.keys()) ws.terminate();

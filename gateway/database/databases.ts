@@ -11,7 +11,7 @@ import {
   type DatabaseReport,
   noBranchReason,
 } from '../../regions/core.ts';
-import { type BranchName, mainBranch, monotonicMs, type RegionId } from '../../storage/index.ts';
+import { type BranchName, everyBeside, mainBranch, monotonicMs, type RegionId } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
 import type { EngineReserve } from '../engine/engine-reserve.ts';
 import type { Drainable } from '../reign/drain.ts';
@@ -45,7 +45,7 @@ export class Databases implements DatabaseDirectory {
   private readonly options: DatabasesOptions;
   private readonly opened = new Map<BranchName, BranchDatabase>();
   private readonly closing = new Set<Promise<void>>();
-  private readonly ticker: NodeJS.Timeout;
+  private readonly stopLooking: () => void;
 
   constructor(options: DatabasesOptions) {
     this.options = options;
@@ -54,11 +54,10 @@ export class Databases implements DatabaseDirectory {
       this.look();
       for (const { watch } of this.branches) watch.changed();
     });
-    this.ticker = setInterval(() => {
+    this.stopLooking = everyBeside(options.limits.roleTickMs, () => {
       this.look();
       this.restIdle();
-    }, options.limits.roleTickMs);
-    this.ticker.unref();
+    });
   }
 
   has(branch: BranchName): boolean {
@@ -112,7 +111,7 @@ export class Databases implements DatabaseDirectory {
   }
 
   async close(): Promise<void> {
-    clearInterval(this.ticker);
+    this.stopLooking();
     for (const database of this.branches) this.forget(database);
     await Promise.all([...this.closing, this.options.reserve.close()]);
   }

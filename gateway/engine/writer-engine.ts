@@ -3,7 +3,7 @@
  * sign of life. A statement that cannot be interrupted may keep the thread; it must not keep the reign.
  */
 
-import { type Lsn, monotonicMs } from '../../storage/index.ts';
+import { every, type Lsn, monotonicMs } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
 import { sqlError } from '../sql/errors.ts';
 import { EngineLife } from './core/engine-life.ts';
@@ -34,7 +34,7 @@ export class WriterEngine {
   private lost = false;
   private generationNow = 0;
   private life = new EngineLife();
-  private timer: NodeJS.Timeout | null = null;
+  private endLooking: (() => void) | null = null;
 
   constructor(options: WriterEngineOptions) {
     this.options = options;
@@ -60,7 +60,7 @@ export class WriterEngine {
     this.engineNow = await this.options.start((error) => this.lose(error.message));
     this.lost = false;
     this.life = new EngineLife();
-    this.timer ??= setInterval(() => this.look(), lookEveryMs);
+    this.endLooking ??= every(lookEveryMs, () => this.look());
   }
 
   /** The engine, unless it is at rest or was never started. */
@@ -119,8 +119,8 @@ export class WriterEngine {
   }
 
   private stopLooking(): void {
-    if (this.timer !== null) clearInterval(this.timer);
-    this.timer = null;
+    this.endLooking?.();
+    this.endLooking = null;
   }
 
   private async open(mode: EngineMode): Promise<void> {

@@ -2,6 +2,7 @@
  * The HTTP streams of a gateway: who may go on with which, and when an idle one ends. A stream that ends, for
  * whatever reason, closes its session, which rolls back an open transaction.
  */
+import { everyBeside } from '../../storage/index.ts';
 import { adviseFailure, limitFailure } from '../sql/errors.ts';
 import type { SessionOptions, SqlOutcome, SqlService, SqlSession } from '../sql/sql.ts';
 import type { GatewayLimits } from './core/protocol-limits.ts';
@@ -47,7 +48,7 @@ export class StreamRegistry {
   readonly #idle = new Map<HttpStream, number>();
   /** Why streams ended, oldest first. */
   readonly #tombstones = new Map<number, { readonly reason: string; readonly endedAtMs: number }>();
-  readonly #timer: NodeJS.Timeout;
+  readonly #stopSweeping: () => void;
   readonly #closing = new Set<Promise<void>>();
   #nextId = 1;
 
@@ -55,7 +56,7 @@ export class StreamRegistry {
     this.#service = service;
     this.#limits = limits;
     const periodMs = Math.max(10, Math.min(1_000, Math.floor(limits.streamIdleMs / 4)));
-    this.#timer = setInterval(() => this.#sweep(), periodMs).unref();
+    this.#stopSweeping = everyBeside(periodMs, () => this.#sweep());
   }
 
   get size(): number {
@@ -69,7 +70,7 @@ export class StreamRegistry {
 
   /** Ends every stream; settles when all sessions are closed. */
   async close(): Promise<void> {
-    clearInterval(this.#timer);
+    this.#stopSweeping();
     for (const stream of this.#streams.values()) this.#end(stream, 'the gateway is stopping');
     await Promise.all(this.#closing);
   }

@@ -3,7 +3,14 @@
  * but additions to maps, and nothing at all happens without a collector.
  */
 
-import { type AppendFacts, type Epoch, type Lsn, monotonicMs, wallUs } from '../../storage/index.ts';
+import {
+  type AppendFacts,
+  type Epoch,
+  everyBeside,
+  type Lsn,
+  monotonicMs,
+  wallUs,
+} from '../../storage/index.ts';
 import {
   type AppendRow,
   attributes,
@@ -80,15 +87,14 @@ export class RequestTracer {
     readonly acks: number;
     readonly appends: readonly AppendRow[];
   } | null = null;
-  private readonly sweeper: NodeJS.Timeout | null;
+  private readonly stopSweeping: (() => void) | null;
   private sweepPlanned = false;
 
   constructor(options: RequestTracerOptions) {
     this.nodes = options.nodes;
     this.options = options;
     this.enabled = options.telemetry.enabled;
-    this.sweeper = this.enabled ? setInterval(() => this.sweep(), sweepEveryMs) : null;
-    this.sweeper?.unref();
+    this.stopSweeping = this.enabled ? everyBeside(sweepEveryMs, () => this.sweep()) : null;
   }
 
   /** The region has these storage nodes from now on: a commit is told with what each of them took. */
@@ -280,7 +286,7 @@ export class RequestTracer {
   }
 
   close(): void {
-    if (this.sweeper !== null) clearInterval(this.sweeper);
+    this.stopSweeping?.();
     this.reignEnded();
   }
 

@@ -1,5 +1,6 @@
 /** Configuration of a gateway. Parsing: `storage/process/config.ts`. */
 import { z } from 'zod';
+import { gatewayStop } from '../../regions/core.ts';
 import {
   advertiseSchema,
   engineKinds,
@@ -39,6 +40,11 @@ const limitsSchema = z
       if (limitNames.has(key)) continue;
       const message = `unknown limit; allowed here: ${[...limitNames].join(', ')}`;
       context.addIssue({ code: 'custom', path: [key], message });
+    }
+    const { clientsMsMax } = gatewayStop;
+    if ((limits.shutdownMs ?? 0) > clientsMsMax) {
+      const message = `at most ${clientsMsMax}: whoever stops a gateway kills it some seconds later, before it has given the lease back`;
+      context.addIssue({ code: 'custom', path: ['shutdownMs'], message });
     }
   })
   .transform((limits): Partial<GatewayLimits & DatabaseLimits> => limits);

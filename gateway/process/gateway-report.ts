@@ -4,13 +4,13 @@ import {
   type ClusterView,
   type GatewayReport,
   type NatsConnection,
-  parseJson,
   type Report,
+  ReportPace,
+  ReportReader,
   reportLimits,
-  reportSchema,
   subjectsOf,
 } from '../../regions/index.ts';
-import { monotonicMs, type RegionId } from '../../storage/index.ts';
+import { everyBeside, monotonicMs, type RegionId } from '../../storage/index.ts';
 
 export interface ReporterOptions {
   readonly nats: NatsConnection;
@@ -24,32 +24,37 @@ export interface ReporterOptions {
 
 export class Reporter {
   private readonly options: ReporterOptions;
-  private readonly timer: NodeJS.Timeout;
+  private readonly pace = new ReportPace();
+  private readonly reader = new ReportReader();
+  private readonly stopTelling: () => void;
   private readonly unsubscribe: () => void;
 
   constructor(options: ReporterOptions) {
     this.options = options;
     const { nats, cluster, view, onHeard } = options;
     this.unsubscribe = nats.subscribe(subjectsOf(cluster).allReports, (message) => {
-      const report = parseJson(reportSchema, Buffer.from(message.data).toString('utf8'));
-      if (report.kind !== 'ok') return;
-      view.heard(report.value, monotonicMs());
-      onHeard(report.value);
+      const report = this.reader.read(Buffer.from(message.data).toString('utf8'));
+      if (report === null) return;
+      const nowMs = monotonicMs();
+      if (!view.knows(report, nowMs)) this.pace.greet();
+      view.heard(report, nowMs);
+      onHeard(report);
     });
-    this.timer = setInterval(() => this.publish(), reportLimits.reportMs);
-    this.timer.unref();
+    this.stopTelling = everyBeside(reportLimits.reportMs, () => this.publish());
   }
 
-  /** Tells everybody now. */
+  /** Tells everybody now, unless everybody knows it. */
   publish(): void {
     const { nats, cluster, region, view, report } = this.options;
     const message = { kind: 'gateway' as const, ...report() };
-    view.heard(message, monotonicMs());
-    nats.publish(subjectsOf(cluster).report(region), Buffer.from(JSON.stringify(message)));
+    const nowMs = monotonicMs();
+    view.heard(message, nowMs);
+    const text = this.pace.next(message, nowMs);
+    if (text !== null) nats.publish(subjectsOf(cluster).report(region), Buffer.from(text));
   }
 
   close(): void {
-    clearInterval(this.timer);
+    this.stopTelling();
     this.unsubscribe();
   }
 }

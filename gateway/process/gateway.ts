@@ -1,5 +1,6 @@
 /** One gateway, composed of its parts. */
 import type { IncomingMessage } from 'node:http';
+import { gatewayStop } from '../../regions/core.ts';
 import { type AdminAct, auditLog, drillLink, type GatewayReport, postgresBase } from '../../regions/index.ts';
 import { monotonicMs } from '../../storage/index.ts';
 import { adminRoutes } from '../admin/admin.ts';
@@ -39,10 +40,6 @@ export interface GatewayParts {
   readonly news: NewsPart;
   readonly takeover: Takeover;
 }
-
-const giveBackMs = 3_000;
-/** What others have begun here has this long, also where own clients took all of `shutdownMs`. */
-const forwardsAtLeastMs = 500;
 
 /** Starts a gateway. It serves as soon as its region can be read. @throws GatewayStartError with what to do about it. */
 export async function startGateway(config: GatewayConfig, options: GatewayOptions): Promise<RunningGateway> {
@@ -195,8 +192,8 @@ function adminApp({ setup, observed, control, news }: GatewayParts): ReturnType<
 }
 
 /**
- * Requests under way are answered first, own clients' and then those of other gateways, all within `shutdownMs`: whoever stops
- * gateways has its patience, and the lease is to be given back before that ends.
+ * Requests under way are answered first, own clients' and then those of other gateways; then the lease is given back. Each step has its
+ * time (`gatewayStop`): whoever stops gateways waits for the sum of them.
  */
 async function shutDown(
   parts: GatewayParts,
@@ -208,7 +205,7 @@ async function shutDown(
   parts.news.live.close();
   const untilMs = monotonicMs() + parts.setup.protocolLimits.shutdownMs;
   await Promise.all([server.close(), postgres?.close()]);
-  await parts.sql.forwardServer.drain(Math.max(forwardsAtLeastMs, untilMs - monotonicMs()));
+  await parts.sql.forwardServer.drain(Math.max(gatewayStop.forwardsMs, untilMs - monotonicMs()));
   await release(parts);
   log.info('the gateway has stopped');
 }
@@ -217,7 +214,7 @@ async function shutDown(
 export async function release(parts: GatewayParts): Promise<void> {
   const { setup, observed, control, storage, sql, news } = parts;
   parts.takeover.close();
-  await storage.role.shutdown(giveBackMs);
+  await storage.role.shutdown(gatewayStop.leaseMs);
   news.reporter.close();
   news.feed.close();
   sql.forwardServer.close();

@@ -52,7 +52,7 @@ function figuresOf({
 
 /** Resolves when it listens; null where SQLite keeps the databases. @throws GatewayStartError saying what is in the way. */
 export async function startPostgresPart(
-  { config, options }: GatewaySetup,
+  { config, options, protocolLimits }: GatewaySetup,
   { service }: SqlPart,
   { postgres: metrics }: TelemetryPart,
   nats: Pick<NatsConnection, 'publish' | 'subscribe'>,
@@ -70,6 +70,7 @@ export async function startPostgresPart(
       listen,
       tls: tls ?? null,
       users: usersOf(config),
+      limits: { shutdownMs: protocolLimits.shutdownMs },
       log: options.log,
       version: serverVersion(options.version),
       passOn: (key) => {

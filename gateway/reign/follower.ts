@@ -7,6 +7,7 @@ import {
   type BranchName,
   type Epoch,
   EpochTree,
+  every,
   type Fork,
   framePayload,
   genesisEpoch,
@@ -122,7 +123,7 @@ export class Follower {
   private readonly tail: TailReader;
   private readonly room: FollowerRoom;
   private readonly watch = new StallWatch();
-  private readonly ticker: NodeJS.Timeout;
+  private readonly stopLooking: () => void;
   private point: ReadPoint;
   /** Up to here the log has been read. */
   private next: Lsn;
@@ -144,7 +145,7 @@ export class Follower {
       durableOnly: true,
       onFrames: (tail) => this.frames(tail),
     });
-    this.ticker = setInterval(() => this.look(), lookEveryMs);
+    this.stopLooking = every(lookEveryMs, () => this.look());
   }
 
   /** The engine's read point has moved. */
@@ -160,7 +161,7 @@ export class Follower {
   }
 
   close(): void {
-    clearInterval(this.ticker);
+    this.stopLooking();
     this.tail.close();
   }
 

@@ -4,7 +4,7 @@
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { NatsConnection, NatsMessage } from '../../regions/index.ts';
-import { type BranchName, mainBranch, monotonicMs, unreachable } from '../../storage/index.ts';
+import { type BranchName, everyBeside, mainBranch, monotonicMs, unreachable } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
 import type { RequestSpan } from '../observe/request-tracer.ts';
 import type { Release } from '../reign/reign.ts';
@@ -78,8 +78,7 @@ export class ForwardServer {
   private readonly calls = new Map<string, Call>();
   private leaving = false;
   private readonly streams = new Map<string, Stream>();
-  private readonly sweeper: NodeJS.Timeout;
-  private readonly watcher: NodeJS.Timeout;
+  private readonly stops: readonly (() => void)[];
   private readonly unsubscribe: ReturnType<NatsConnection['subscribe']>;
   private readonly peers: PeerLiveness;
   private heldBytes = 0;
@@ -87,9 +86,11 @@ export class ForwardServer {
   constructor(options: ForwardServerOptions) {
     this.options = options;
     this.unsubscribe = options.nats.subscribe(options.subject, (message) => this.receive(message));
-    this.sweeper = setInterval(() => this.sweep(), sweepEveryMs).unref();
+    this.stops = [
+      everyBeside(sweepEveryMs, () => this.sweep()),
+      everyBeside(lookEveryMs, () => this.lookForPeers()),
+    ];
     this.peers = new PeerLiveness(options.limits);
-    this.watcher = setInterval(() => this.lookForPeers(), lookEveryMs).unref();
   }
 
   /**
@@ -106,8 +107,7 @@ export class ForwardServer {
   close(): void {
     this.leaving = true;
     this.unsubscribe(true);
-    clearInterval(this.sweeper);
-    clearInterval(this.watcher);
+    for (const stop of this.stops) stop();
     for (const { session } of this.streams.values()) session.close();
     this.streams.clear();
   }

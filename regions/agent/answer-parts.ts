@@ -1,10 +1,11 @@
 /** What a region's agent answers requests with, put together from what it is made of. */
-import { type BranchName, type Lsn, locate, lsn, mainBranch, pause } from '../../storage/index.ts';
+import { type BranchName, type Lsn, locate, mainBranch, maxLsn, pause } from '../../storage/index.ts';
 import type { BranchesOptions } from '../branches/branches.ts';
 import { type Source, sourceOfMain } from '../branches/core/branch-place.ts';
 import type { ControlReading } from '../control/core/control-port.ts';
 import type { ControlSight } from '../control/core/control-sight.ts';
-import type { Survivor } from '../control/core/survivors.ts';
+import type { Held, Survivor } from '../control/core/survivors.ts';
+import { branchFloor } from '../retention/core/promised-floor.ts';
 import type { ClusterView } from '../status/core/cluster-view.ts';
 import type { RegionNodes } from '../status/region-nodes.ts';
 import type { AnswerParts } from './answer-request.ts';
@@ -13,8 +14,6 @@ import type { RegionBranches } from './region-branches.ts';
 
 /** The writer tells its nodes what is durable within this time, so that a branch has everything acknowledged before it was asked for. */
 const settleMs = 25;
-/** Where so many nodes have the pages that a branch needs, one of them may be lost for good: a node below whose floor it leaves never holds it. */
-const floorNodes = 5;
 
 export interface AgentParts extends Pick<AnswerParts, 'moves' | 'lookedFor' | 'replacement' | 'rewinds'> {
   readonly options: RegionAgentOptions;
@@ -22,6 +21,8 @@ export interface AgentParts extends Pick<AnswerParts, 'moves' | 'lookedFor' | 'r
   readonly sight: ControlSight;
   readonly nodes: RegionNodes;
   readonly branches: RegionBranches;
+  /** On that path, from where on a branch may leave as other regions were promised. */
+  readonly promised: (path: Held) => Lsn;
   readonly me: () => Survivor;
   /** Asks the nodes now. */
   readonly poll: () => Promise<void>;
@@ -70,18 +71,15 @@ export function answerParts(parts: AgentParts): Omit<AnswerParts, 'region' | 'lo
 /** What the nodes hold of a line of history, asked twice: the second answer knows of all that was acknowledged before the first. */
 async function sourceOf(
   name: BranchName,
-  { options, nodes, branches, me, poll }: AgentParts,
+  { options, nodes, branches, promised, me, poll }: AgentParts,
 ): Promise<Source | null> {
   await poll();
   await pause(options.runtime, settleMs);
   await poll();
-  const floor = floorOf(nodes);
-  if (name !== mainBranch) return branches.source(name, floor);
-  return sourceOfMain(me().held, floor);
-}
-
-/** From here on five nodes can tell pages. */
-function floorOf({ reports }: RegionNodes): Lsn {
-  const floors = reports.flatMap(({ floor }) => floor ?? []).sort((a, b) => a - b);
-  return lsn(floors[floorNodes - 1] ?? floors.at(-1) ?? 0);
+  const floor = branchFloor(nodes.reports.flatMap((node) => node.floor ?? []));
+  const source = name === mainBranch ? sourceOfMain(me().held, floor) : branches.source(name, floor);
+  if (source === null) return null;
+  const { head, vdl, forks } = source;
+  // R96: other regions may have let go what was promised not to be needed.
+  return { ...source, floor: maxLsn(floor, promised({ epoch: head, vdl, forks })) };
 }

@@ -4,7 +4,7 @@
  * time, links, NATS, the control store and what is kept on disk, so that production (`agent.ts`) and the simulator run it alike.
  */
 import { type Epoch, genesisEpoch, lsn, type RegionId, type Timer, zeroLsn } from '../../storage/index.ts';
-import { decodePull, parseJson, subjectsOf } from '../bus/core/messages.ts';
+import { decodePull, subjectsOf } from '../bus/core/messages.ts';
 import type { ControlReading, ControlView } from '../control/core/control-port.ts';
 import { isMember } from '../control/core/control-record.ts';
 import { ControlSight } from '../control/core/control-sight.ts';
@@ -37,8 +37,10 @@ import type { LaneWindow, Shipping } from '../replication/shipping.ts';
 import { Retention } from '../retention/retention.ts';
 import { RewindDesk } from '../rewind/rewind-desk.ts';
 import { ClusterView } from '../status/core/cluster-view.ts';
-import { type RegionReport, type Report, reportSchema } from '../status/core/report.ts';
+import type { RegionReport, Report } from '../status/core/report.ts';
 import { reportLimits } from '../status/core/report-limits.ts';
+import { ReportPace } from '../status/core/report-pace.ts';
+import { ReportReader } from '../status/core/report-reader.ts';
 import { RegionNodes } from '../status/region-nodes.ts';
 import { answerParts } from './answer-parts.ts';
 import { type AnswerParts, answerRequest } from './answer-request.ts';
@@ -67,6 +69,8 @@ export class RegionAgent {
   private readonly lending: Lending;
   private readonly branches: RegionBranches;
   private readonly stopwatch: MoveStopwatch;
+  private readonly pace = new ReportPace();
+  private readonly reader = new ReportReader();
   private readonly stops: (() => void)[] = [];
   private shipping: { readonly epoch: Epoch; readonly run: Shipping } | null = null;
   private receiving: Receiving | null = null;
@@ -152,6 +156,7 @@ export class RegionAgent {
       me: () => this.survivor().held,
       lags: () => this.shipping?.run.lag() ?? [],
       branches: () => this.branches.needs,
+      readRecord: () => this.readRecord(),
       // Before a secondary has joined nobody has looked.
       isSearching: () =>
         this.orphans.isLooking || (this.shipping === null && this.orphans.lookedUnder === null),
@@ -182,8 +187,8 @@ export class RegionAgent {
         this.looked(reading);
       }),
       nats.subscribe(subjects.allReports, (message) => {
-        const report = parseJson(reportSchema, Buffer.from(message.data).toString('utf8'));
-        if (report.kind === 'ok') this.heard(report.value);
+        const report = this.reader.read(Buffer.from(message.data).toString('utf8'));
+        if (report !== null) this.heard(report);
       }),
       nats.subscribe(subjects.ack(region), (message) => {
         if (this.branches.acked(message.data)) return;
@@ -323,12 +328,23 @@ export class RegionAgent {
     onReading(reading);
   }
 
+  /** @returns whether there was a record. */
+  private readRecord(): Promise<boolean> {
+    return new Promise((resolve) => {
+      this.options.store.read((reading) => {
+        this.looked(reading);
+        resolve(reading.kind === 'record');
+      });
+    });
+  }
+
   /** Answers a request from a gateway, or from the agent's own HTTP. */
   serve(request: AgentRequest): Promise<AgentReply> {
     const { options, view, sight, nodes, branches, moves, lookedFor, replacement, rewinds } = this;
     const known = { options, view, sight, nodes, branches, moves, lookedFor, replacement, rewinds };
     const parts = answerParts({
       ...known,
+      promised: (path) => this.retention.promised(path),
       me: () => this.survivor(),
       poll: () => this.pollNodes(),
       looked: (reading) => this.looked(reading),
@@ -345,6 +361,7 @@ export class RegionAgent {
   private heard(report: Report): void {
     const { region, runtime } = this.options;
     const nowMs = runtime.nowMs();
+    if (!this.view.knows(report, nowMs)) this.pace.greet();
     this.view.heard(report, nowMs);
     if (report.kind === 'region') this.heartbeats.heard(report);
     if (report.kind !== 'gateway') return;
@@ -455,8 +472,10 @@ export class RegionAgent {
   private report(): void {
     const { cluster, region, nats, runtime } = this.options;
     const report: Report = { kind: 'region', ...this.standing };
-    this.view.heard(report, runtime.nowMs());
-    nats.publish(subjectsOf(cluster).report(region), Buffer.from(JSON.stringify(report)));
+    const nowMs = runtime.nowMs();
+    this.view.heard(report, nowMs);
+    const text = this.pace.next(report, nowMs);
+    if (text !== null) nats.publish(subjectsOf(cluster).report(region), Buffer.from(text));
   }
 
   private async pollNodes(): Promise<void> {

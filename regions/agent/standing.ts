@@ -15,6 +15,7 @@ import type { BackupReport } from '../status/core/backup-report.ts';
 import type { ClusterView } from '../status/core/cluster-view.ts';
 import type { BranchReport, RegionReport } from '../status/core/report.ts';
 import { reportLimits } from '../status/core/report-limits.ts';
+import { toldLevelMs } from '../status/core/report-pace.ts';
 import type { RegionNodes } from '../status/region-nodes.ts';
 
 /** Where a region's agent and its first gateway are found. */
@@ -99,7 +100,7 @@ export function standingOf(parts: StandingParts): RegionReport {
     failovers: failovers.slice(-reportLimits.reportFailoversMax).map(({ id, epoch }) => ({ id, epoch })),
     took,
     sentAtMs,
-    levelMsAgo: levelMsAgo === null ? null : Math.round(levelMsAgo),
+    levelMsAgo: levelMsAgo === null ? null : toldLevelMs(levelMsAgo),
     ...(trouble !== null && { trouble }),
     ...(suspicion !== null && { suspects: { ...suspicion } }),
     ...(refusal !== null && { noFailover: refusal }),

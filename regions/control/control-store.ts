@@ -16,7 +16,6 @@ import { controlBucket, hintSubject, recordSubject, streamName } from '../bus/co
 import type { NatsConnection, RequestOutcome } from '../bus/nats-connection.ts';
 import { askUntilCertain } from './ask-until-certain.ts';
 import {
-  bytesText,
   decodeControlRecord,
   encodeControlRecord,
   isLaterVersion,
@@ -30,8 +29,8 @@ import {
   type StreamReply,
   streamConfig,
   streamProblems,
-  textBytes,
 } from './control-store-wire.ts';
+import { ControlWatch } from './control-watch.ts';
 import type { Branch } from './core/branch-list.ts';
 import type { ControlReading, ControlStore, ControlView, ControlWrite } from './core/control-port.ts';
 import { type ControlRecord, initialControlRecord } from './core/control-record.ts';
@@ -102,12 +101,6 @@ export function openControlStore(options: ControlStoreOptions): JetStreamControl
   return new BucketStore(options);
 }
 
-interface Watcher {
-  readonly onReading: (reading: ControlReading) => void;
-  seq: number;
-  failing: boolean;
-}
-
 type Settled<T> =
   | { readonly kind: 'ok'; readonly value: T }
   | { readonly kind: 'absent' }
@@ -117,29 +110,28 @@ type Settled<T> =
 class BucketStore implements JetStreamControlStore {
   readonly #connection: NatsConnection;
   readonly #bucket: string;
-  readonly #hintSubject: string;
   readonly #replicas: number | null;
   readonly #readTimeoutMs: number;
   readonly #writeTimeoutMs: number;
-  readonly #pollMs: number;
-  readonly #watchers = new Set<Watcher>();
+  readonly #watch: ControlWatch;
   #verified: boolean = false;
   #highestSeq = 0;
   #staleSinceMs: number | null = null;
   #readAtMs: number | null = null;
-  #stopWatching: (() => void) | null = null;
-  #looking: boolean = false;
-  #lookAgain: boolean = false;
 
   constructor(options: ControlStoreOptions) {
     assert(/^[a-z0-9][a-z0-9-]{0,62}$/.test(options.cluster), `not a cluster name: ${options.cluster}`);
     this.#connection = options.connection;
     this.#bucket = controlBucket(options.cluster);
-    this.#hintSubject = hintSubject(options.cluster);
     this.#replicas = options.replicas;
     this.#readTimeoutMs = options.readTimeoutMs ?? defaultReadTimeoutMs;
     this.#writeTimeoutMs = options.writeTimeoutMs ?? defaultWriteTimeoutMs;
-    this.#pollMs = options.pollMs ?? defaultPollMs;
+    this.#watch = new ControlWatch({
+      connection: options.connection,
+      hintSubject: hintSubject(options.cluster),
+      pollMs: options.pollMs ?? defaultPollMs,
+      read: () => this.#read(performance.now() + this.#readTimeoutMs),
+    });
   }
 
   get staleForMs(): number {
@@ -164,19 +156,11 @@ class BucketStore implements JetStreamControlStore {
   }
 
   watch(onReading: (reading: ControlReading) => void): () => void {
-    const watcher: Watcher = { onReading, seq: 0, failing: false };
-    this.#watchers.add(watcher);
-    this.#startWatching();
-    void this.#look();
-    return () => {
-      this.#watchers.delete(watcher);
-      if (this.#watchers.size === 0) this.#endWatching();
-    };
+    return this.#watch.watch(onReading);
   }
 
   close(): void {
-    this.#watchers.clear();
-    this.#endWatching();
+    this.#watch.close();
   }
 
   // Reading
@@ -199,7 +183,9 @@ class BucketStore implements JetStreamControlStore {
     const decoded = decodeControlRecord(data);
     if (decoded.kind === 'unusable') return decoded;
     this.#highestSeq = seq;
-    return { kind: 'record', view: { seq, record: decoded.record } };
+    const view = { seq, record: decoded.record };
+    this.#watch.saw(view);
+    return { kind: 'record', view };
   }
 
   /** Once per store: a bucket that expires or thins out its messages, or has too few copies, is not worked with. */
@@ -260,7 +246,7 @@ class BucketStore implements JetStreamControlStore {
     const write = await this.#publish(expectedSeq, expectation, record, deadline);
     if (write.kind === 'won') {
       this.#highestSeq = Math.max(this.#highestSeq, write.seq);
-      this.#connection.publish(this.#hintSubject, textBytes(String(write.seq)));
+      this.#watch.wrote({ seq: write.seq, record });
     }
     return write;
   }
@@ -310,51 +296,6 @@ class BucketStore implements JetStreamControlStore {
     return ours ? { kind: 'won', seq: found.value.seq } : { kind: 'lost' };
   }
 
-  // Watching
-
-  #startWatching(): void {
-    if (this.#stopWatching !== null) return;
-    const poll = setInterval(() => void this.#look(), this.#pollMs);
-    const unsubscribe = this.#connection.subscribe(this.#hintSubject, (hint) => {
-      if (Number(bytesText(hint.data)) > this.#reportedSeq()) void this.#look();
-    });
-    this.#stopWatching = () => {
-      clearInterval(poll);
-      unsubscribe();
-    };
-  }
-
-  #endWatching(): void {
-    this.#stopWatching?.();
-    this.#stopWatching = null;
-  }
-
-  /** At most one look at a time; a hint that arrives during one causes one more. */
-  async #look(): Promise<void> {
-    this.#lookAgain = true;
-    if (this.#looking) return;
-    this.#looking = true;
-    while (this.#lookAgain && this.#watchers.size > 0) {
-      this.#lookAgain = false;
-      this.#tell(await this.#read(performance.now() + this.#readTimeoutMs));
-    }
-    this.#looking = false;
-  }
-
-  #tell(reading: ControlReading): void {
-    for (const watcher of [...this.#watchers]) {
-      const failed = reading.kind !== 'record';
-      if (!failed && !watcher.failing && reading.view.seq <= watcher.seq) continue;
-      watcher.failing = failed;
-      if (!failed) watcher.seq = reading.view.seq;
-      watcher.onReading(reading);
-    }
-  }
-
-  #reportedSeq(): number {
-    return Math.min(...[...this.#watchers].map((watcher) => watcher.seq));
-  }
-
   // Bootstrap
 
   async bootstrap(request: BootstrapRequest): Promise<BootstrapOutcome> {
@@ -381,7 +322,10 @@ class BucketStore implements JetStreamControlStore {
       if (lost !== null) return lost;
       const refusal = await this.#createStream(request.replicas);
       // Revisions of the new bucket begin anew; what was seen of the lost one says nothing about it.
-      if (request.rebuild === true) this.#highestSeq = 0;
+      if (request.rebuild === true) {
+        this.#highestSeq = 0;
+        this.#watch.forget();
+      }
       return refusal ?? this.#bootstrapOnce(request, deadline);
     }
     const problems = streamProblems(this.#bucket, request.replicas, stream.value);

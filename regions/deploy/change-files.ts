@@ -5,7 +5,8 @@
 import { cpSync, existsSync, readdirSync, readFileSync, renameSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
-import { hasAuthority } from '../certs/certificate-store.ts';
+import { hasAuthority, issueCertificate, showCertificates } from '../certs/certificate-store.ts';
+import { certificateDays, directoryOf, fileNames } from '../certs/core/certificate-plan.ts';
 import type { PostgresUser } from './core/deployment-plan.ts';
 import {
   type AdditionRequest,
@@ -14,12 +15,14 @@ import {
   planAddition,
   planRemoval,
 } from './core/region-addition.ts';
+import { endpointAddresses } from './core/region-rules.ts';
 import { witnessText } from './core/region-text.ts';
 import { edited } from './edit-text.ts';
 import {
   authorityDir,
   certificatesDir,
   gatewayKeys,
+  hostsOf,
   issueTo,
   keySetName,
   machineOf,
@@ -36,6 +39,8 @@ export type FilesChanged =
       /** The file that was written anew: of the region that came, or of the server that goes on voting; null when there is none. */
       readonly file: string | null;
       readonly edited: readonly string[];
+      /** Regions whose gateways have other certificates now. */
+      readonly certified: readonly string[];
       /** The deployment that the files are of. */
       readonly cluster: string;
       readonly regions: readonly string[];
@@ -84,7 +89,10 @@ function postgresUsersIn(files: readonly ExistingFile[]): readonly PostgresUser[
 /** Makes the folder of a region that comes, and names it in the other files. @throws CertificateError. */
 export async function addRegionFiles(
   dir: string,
-  request: Omit<AdditionRequest, 'secrets' | 'certificatesDir' | 'gatewayKeys' | 'postgresUsers'>,
+  request: Omit<
+    AdditionRequest,
+    'secrets' | 'certificatesDir' | 'gatewayKeys' | 'postgresUsers' | 'endpoints'
+  >,
 ): Promise<FilesChanged> {
   const found = filesBelow(dir);
   if ('problem' in found) return refused(found.problem);
@@ -96,10 +104,13 @@ export async function addRegionFiles(
     );
   const names = secretNames(true);
   const postgresUsers = postgresUsersIn(files);
-  const shape = { secrets: names, certificatesDir, gatewayKeys, postgresUsers };
+  // It is made like the others.
+  const endpoints = files.some(({ region }) => region?.endpoint !== undefined);
+  const shape = { secrets: names, certificatesDir, gatewayKeys, postgresUsers, endpoints };
   const planned = planAddition(files, { ...request, ...shape });
   if (planned.kind === 'refused') return planned;
-  const machine = machineOf(dir, planned.plan);
+  const others = files.flatMap(({ region }) => region ?? []);
+  const machine = machineOf(dir, planned.plan, endpointAddresses([...others, planned.plan]));
   if (existsSync(machine.file)) return refused(`${machine.file} is there already: move it away first`);
   const from = dirname(files[0]?.file ?? dir);
   const secretIn = (name: string): string => readFileSync(join(from, name), 'utf8').trim();
@@ -112,15 +123,46 @@ export async function addRegionFiles(
   const { name } = machine;
   cpSync(join(authority, name), join(dir, name, certificatesDir, name), { recursive: true });
   cpSync(join(authority, keySetName), join(dir, name, keySetName));
+  const certified = await nameEndpoints(dir, files, endpointAddresses([planned.plan]));
   applyAll(planned.edits);
   const { cluster, regions } = planned.plan;
   return {
     kind: 'changed',
     file: machine.file,
     edited: planned.edits.map(({ file }) => file),
+    certified,
     cluster,
     regions,
   };
+}
+
+/**
+ * Clients that connect to the endpoints of a region that comes may be led to any gateway there is, whose certificate has to name
+ * that host, too. @returns the regions whose gateways have got other certificates
+ */
+async function nameEndpoints(
+  dir: string,
+  files: readonly ExistingFile[],
+  addresses: readonly string[],
+): Promise<readonly string[]> {
+  const authority = join(dir, authorityDir);
+  const hosts = hostsOf(addresses);
+  const certified = new Set<string>();
+  for (const { region, server } of files)
+    for (const { gateway } of region?.gateways ?? []) {
+      const identity = { region: server.name, role: 'gateway', name: gateway } as const;
+      const issued = join(authority, directoryOf(identity), fileNames.cert);
+      const known = existsSync(issued) ? (showCertificates(issued)[0]?.hosts ?? []) : null;
+      // Without a certificate of this authority clients are shown another one, of which nothing is known here.
+      if (known === null || hosts.every((host) => known.includes(host))) continue;
+      const wanted = { identity, hosts: [...new Set([...known, ...hosts])], days: certificateDays.default };
+      await issueCertificate(authority, wanted, Date.now());
+      cpSync(dirname(issued), join(dir, server.name, certificatesDir, directoryOf(identity)), {
+        recursive: true,
+      });
+      certified.add(server.name);
+    }
+  return [...certified];
 }
 
 /**
@@ -171,6 +213,7 @@ export async function removeRegionFiles(
     kind: 'changed',
     file: written,
     edited: edits.map((edit) => edit.file),
+    certified: [],
     cluster: files[0]?.server.cluster ?? '',
     regions: first?.regions ?? [],
   };

@@ -22,10 +22,13 @@ import { agentConfigSchema } from '../agent/config.ts';
 import type { Members } from '../members/core/members-request.ts';
 import { membersBehind } from './core/members-behind.ts';
 import { type DeploymentFile, deploymentRules, listenersOf } from './core/region-rules.ts';
+import { endpointConfigSchema, endpointPart } from './endpoint-config.ts';
+import { endpointHostProblems } from './endpoint-hosts.ts';
 import { natsConfigOfFile } from './nats-config.ts';
 import {
   agentName,
   agentPart,
+  endpointName,
   loadMachineFile,
   type MachineFile,
   natsName,
@@ -80,11 +83,12 @@ function checkGateways(
   });
 }
 
-/** Its storage nodes and its agent. */
+/** Its storage nodes, its agent and its endpoints. */
 function checkRegion({ file, region }: RegionMachine): readonly ConfigProblem[] {
   const loaded = [
     ...region.nodes.map(({ node }) => loadProcessConfig(file, storageConfigSchema, storagePart(node))),
     loadProcessConfig(file, agentConfigSchema, agentPart),
+    ...(region.endpoint === undefined ? [] : [loadProcessConfig(file, endpointConfigSchema, endpointPart)]),
   ];
   return loaded.flatMap((result) => (result.kind === 'invalid' ? result.found : []));
 }
@@ -103,6 +107,9 @@ function checkCertificates(machine: MachineFile): readonly ConfigProblem[] {
             role: 'gateway' as const,
             name: String(gateway),
           })),
+          ...(machine.region.endpoint?.address === undefined
+            ? []
+            : [{ role: 'endpoint' as const, name: endpointName }]),
         ]
       : [];
   const servers = nats.servers === undefined ? [{ role: 'nats' as const, name: natsName }] : [];
@@ -197,6 +204,7 @@ export async function checkFiles(
       ...unread,
       ...regions.flatMap(checkRegion),
       ...gateways,
+      ...endpointHostProblems(regions),
       ...machines.flatMap(checkNats),
       ...machines.flatMap(checkCertificates),
       ...across,

@@ -14,9 +14,9 @@ import { makeKey } from '../tokens/key-files.ts';
 import { type DeploymentRequest, planDeployment } from './core/deployment-plan.ts';
 import type { EngineKind } from './core/engine-kinds.ts';
 import { witness } from './core/nats-topology.ts';
-import { listenersOf } from './core/region-rules.ts';
+import { endpointAddresses, postgresListeners } from './core/region-rules.ts';
 import { type RegionPlan, regionText, type WitnessPlan, witnessText } from './core/region-text.ts';
-import { agentName, natsName } from './region-file.ts';
+import { agentName, endpointName, natsName } from './region-file.ts';
 import { type DeploymentSecrets, secretNames, writeMachineFile, writeWhole } from './write-files.ts';
 
 export interface InitRequest
@@ -50,7 +50,7 @@ export interface PostgresAccess {
   readonly user: string;
   /** The password, for its owner alone. */
   readonly passwordFile: string;
-  /** Where the gateways take PostgreSQL clients, host:port, those of the first region first. */
+  /** Where PostgreSQL clients connect, host:port, those of the first region first: its endpoints, where it has any, then the gateways. */
   readonly addresses: readonly string[];
   /** What such a client has to trust. */
   readonly authorityFile: string;
@@ -77,14 +77,21 @@ export interface Certified {
   readonly addresses: readonly (string | undefined)[];
 }
 
-const certifiedOf = (plan: RegionPlan): readonly Certified[] => [
+/**
+ * @param endpointHosts where clients connect that are led to these gateways: those of every region, since the endpoint of the writer
+ * leads from any to any
+ */
+const certifiedOf = (plan: RegionPlan, endpointHosts: readonly string[]): readonly Certified[] => [
   ...plan.nodes.map(({ node, address }) => ({ role: 'storage' as const, name: node, addresses: [address] })),
   { role: 'agent', name: agentName, addresses: [plan.agent.address] },
   ...plan.gateways.map(({ gateway, address }) => ({
     role: 'gateway' as const,
     name: gateway,
-    addresses: [address],
+    addresses: [address, ...endpointHosts],
   })),
+  ...(plan.endpoint?.address === undefined
+    ? []
+    : [{ role: 'endpoint' as const, name: endpointName, addresses: [plan.endpoint.address] }]),
   natsCertified(plan),
 ];
 
@@ -95,7 +102,7 @@ export const natsCertified = ({ nats }: Pick<RegionPlan, 'nats'>): Certified => 
 });
 
 /** Host names and addresses, each once. */
-const hostsOf = (addresses: readonly (string | undefined)[]): readonly string[] => [
+export const hostsOf = (addresses: readonly (string | undefined)[]): readonly string[] => [
   ...new Set(addresses.flatMap((address) => parseAddress(address ?? '')?.host ?? [])),
 ];
 
@@ -150,7 +157,7 @@ export async function initialize(request: InitRequest): Promise<InitResult> {
   if (plan.kind === 'refused') return plan;
   const dir = resolve(request.dir);
   const machines = [
-    ...plan.regions.map((one) => machineOf(dir, one)),
+    ...plan.regions.map((one) => machineOf(dir, one, endpointAddresses(plan.regions))),
     ...(plan.witness === undefined ? [] : [witnessOf(dir, plan.witness)]),
   ];
   const there = machines.find(({ file }) => existsSync(file));
@@ -204,17 +211,16 @@ const passwordIn = (file: string): string =>
   existsSync(file) ? readFileSync(file, 'utf8').trim() : randomBytes(secretBytes).toString('base64url');
 
 const postgresAddresses = (regions: readonly RegionPlan[]): readonly string[] =>
-  regions.flatMap((region) =>
-    listenersOf({ ...region, name: region.region }).flatMap(({ address, path }) =>
-      path.at(-2) === 'postgres' ? [address] : [],
-    ),
-  );
+  regions.flatMap(({ endpoint, gateways }) => [
+    ...(endpoint?.postgres === undefined ? [] : [endpoint.postgres.writer, endpoint.postgres.reader]),
+    ...gateways.flatMap((gateway, index) => postgresListeners(gateway, index).map(({ address }) => address)),
+  ]);
 
-export const machineOf = (dir: string, plan: RegionPlan) => ({
+export const machineOf = (dir: string, plan: RegionPlan, endpoints: readonly string[]) => ({
   name: plan.region,
   file: join(dir, plan.region, regionFileName),
   text: regionText(plan, title(`region ${plan.region}`)),
-  processes: certifiedOf(plan),
+  processes: certifiedOf(plan, endpoints),
 });
 
 const witnessOf = (dir: string, plan: WitnessPlan) => ({

@@ -66,6 +66,7 @@ export const regionFileSchema = strictShape({
   agent: strictShape({ address: addressSchema, dataDir: dataDirSchema.optional() }),
   gateways: z.array(gatewayPartSchema),
   endpoint: strictShape({
+    address: addressSchema.optional(),
     writer: addressSchema,
     reader: addressSchema,
     postgres: strictShape({ writer: addressSchema, reader: addressSchema }).optional(),
@@ -128,9 +129,10 @@ export const serverOf = (machine: MachineFile): ServerFile =>
     ? { ...machine.region, name: machine.region.region }
     : { ...machine.witness, name: machine.witness.witness };
 
-/** Names of the processes that a region has one of, in their certificates. */
+/** Names of the processes that a region has at most one of, in their certificates. */
 export const agentName = 'agent';
 export const natsName = 'nats';
+export const endpointName = 'endpoint';
 
 /** What agents and gateways have in common: nodes, NATS, regions. */
 function upperConfig(

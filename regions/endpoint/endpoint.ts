@@ -6,13 +6,14 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { monotonicMs, parseAddress } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
-import type { EndpointConfig } from './config.ts';
+import type { EndpointConfig } from '../deploy/endpoint-config.ts';
 import {
   EndpointChoice,
-  type EndpointKind,
   endpointLimits,
+  type GatewaySight,
   type KnownGateway,
 } from './core/endpoint-choice.ts';
+import type { EndpointObserver, EndpointPort, EndpointProtocol } from './endpoint-metrics.ts';
 import { askForOthers, type Place, placeOf, plainPlaceOf, probe } from './gateway-look.ts';
 
 /** An expected reason why an endpoint cannot start, in words for the operator. */
@@ -26,8 +27,6 @@ const dialMs = 2_000;
 /** When one side has ended, what was sent to the other may take so long to leave. */
 const lingerMs = 2_000;
 
-type Protocol = 'http' | 'postgres';
-
 /** Where a gateway is found. */
 interface Places {
   /** Questions go there, too. */
@@ -37,6 +36,7 @@ interface Places {
 }
 
 interface Pair {
+  readonly port: EndpointPort;
   /** When it was handed over. */
   readonly sinceMs: number;
   readonly client: Socket;
@@ -46,6 +46,7 @@ interface Pair {
 export class Endpoint {
   private readonly config: EndpointConfig;
   private readonly log: Logger;
+  private readonly observer: EndpointObserver;
   private readonly choice: EndpointChoice;
   private readonly servers: Server[] = [];
   private readonly places = new Map<string, Places>();
@@ -56,20 +57,21 @@ export class Endpoint {
   private told = '';
   private closed = false;
 
-  private constructor(config: EndpointConfig, log: Logger) {
+  private constructor(config: EndpointConfig, log: Logger, observer: EndpointObserver) {
     this.config = config;
     this.log = log;
+    this.observer = observer;
     this.choice = new EndpointChoice(config.region);
     this.know(this.own);
   }
 
   /** @throws EndpointStartError when an address cannot be listened on. */
-  static async start(config: EndpointConfig, log: Logger): Promise<Endpoint> {
-    const endpoint = new Endpoint(config, log);
+  static async start(config: EndpointConfig, log: Logger, observer: EndpointObserver): Promise<Endpoint> {
+    const endpoint = new Endpoint(config, log, observer);
     try {
       for (const [protocol, part] of [['http', config] as const, ['postgres', config.postgres] as const])
         for (const kind of part === undefined ? [] : (['writer', 'reader'] as const))
-          await endpoint.listen(protocol, kind, part?.[kind] ?? '');
+          await endpoint.listen({ protocol, kind }, part?.[kind] ?? '');
     } catch (error) {
       await endpoint.close();
       throw error;
@@ -87,6 +89,19 @@ export class Endpoint {
     });
   }
 
+  /** The gateways that it knows, as it sees them. */
+  get gateways(): readonly GatewaySight[] {
+    return this.choice.gateways;
+  }
+
+  /** Connections that a port has taken and that lead to a gateway now. */
+  openAt({ kind, protocol }: EndpointPort): number {
+    let count = 0;
+    for (const pairs of this.pairs.values())
+      for (const { port } of pairs) if (port.kind === kind && port.protocol === protocol) count += 1;
+    return count;
+  }
+
   async close(): Promise<void> {
     this.closed = true;
     if (this.looks !== null) clearInterval(this.looks);
@@ -94,15 +109,14 @@ export class Endpoint {
     await Promise.all(this.servers.map((server) => new Promise((resolve) => server.close(resolve))));
   }
 
-  private async listen(protocol: Protocol, kind: EndpointKind, text: string): Promise<void> {
+  private async listen(port: EndpointPort, text: string): Promise<void> {
+    const { protocol, kind } = port;
     const key = protocol === 'http' ? kind : `postgres.${kind}`;
     const address = parseAddress(text);
     if (address === undefined) throw new EndpointStartError(`${key}: ${text} is not host:port`);
-    const server = createServer(
-      { noDelay: true, keepAlive: true },
-      (client) => void this.take(protocol, kind, client),
-    );
+    const server = createServer({ noDelay: true, keepAlive: true }, (client) => void this.take(port, client));
     server.maxConnections = connectionsMax;
+    server.on('drop', () => this.observer.refused(port, 'limit'));
     await new Promise<void>((resolve, reject) => {
       server.once('error', (error: NodeJS.ErrnoException) =>
         reject(
@@ -120,9 +134,11 @@ export class Endpoint {
   }
 
   /** Hands a connection to a gateway; one after another is tried until one takes it, or time is up. */
-  private async take(protocol: Protocol, kind: EndpointKind, client: Socket): Promise<void> {
+  private async take(port: EndpointPort, client: Socket): Promise<void> {
     client.on('error', () => client.destroy());
-    const deadline = monotonicMs() + endpointLimits.waitMs;
+    const { kind, protocol } = port;
+    const sinceMs = monotonicMs();
+    const deadline = sinceMs + endpointLimits.waitMs;
     let tried = this.without(protocol);
     while (!this.closed && !client.destroyed && monotonicMs() < deadline) {
       const id = this.choice.pick(kind, tried);
@@ -133,29 +149,32 @@ export class Endpoint {
         continue;
       }
       const gateway = await dial(place);
-      if (gateway !== null) return this.join(id, client, gateway);
+      if (gateway !== null) return this.join(id, { port, sinceMs: monotonicMs(), client, gateway }, sinceMs);
+      this.observer.dialFailed(id);
       this.choice.refused(id, monotonicMs());
       tried.add(id);
     }
+    if (!this.closed && !client.destroyed) this.observer.refused(port, 'no_gateway');
     client.destroy();
   }
 
   /** Gateways that take no clients of a protocol. */
-  private without(protocol: Protocol): Set<string> {
+  private without(protocol: EndpointProtocol): Set<string> {
     return new Set([...this.places].flatMap(([id, places]) => (places[protocol] === null ? [id] : [])));
   }
 
-  private join(id: string, client: Socket, gateway: Socket): void {
+  private join(id: string, pair: Pair, cameMs: number): void {
+    const { client, gateway, port, sinceMs } = pair;
     if (client.destroyed || this.closed) {
       gateway.destroy();
       client.destroy();
       return;
     }
-    const pair: Pair = { sinceMs: monotonicMs(), client, gateway };
     const pairs = this.pairs.get(id) ?? new Set<Pair>();
     this.pairs.set(id, pairs);
     pairs.add(pair);
     this.choice.connected(id);
+    this.observer.handedOver(port, sinceMs - cameMs);
     let ended = false;
     // What one said last, such as why it ends, reaches the other.
     const end = (other: Socket, failed: boolean): void => {
@@ -219,6 +238,7 @@ export class Endpoint {
       if (lost.length === 0) continue;
       const connections = lost.length;
       this.log.warn({ gateway: id, connections }, 'a gateway does not answer: its connections are cut');
+      for (const { port } of lost) this.observer.cut(port);
       cut(lost);
     }
     this.tell();

@@ -155,9 +155,7 @@ function jaegerProcesses(
     SEXTANT_JAEGER_DATA: dataOf('jaeger'),
   });
   const isSecured = deployment.secure === true;
-  // An endpoint has no metrics of its own: what is asked there, a gateway answers.
-  const addressesIn = (some: readonly ProcessSpec[]) =>
-    some.filter(({ role }) => role !== 'endpoint').map((process) => at(process.ports[0] ?? 0));
+  const addressesIn = (some: readonly ProcessSpec[]) => some.map((process) => at(process.ports[0] ?? 0));
   const prometheusConfig = withSecured(
     withTargets(readFileSync(fileOf('prometheus.yml'), 'utf8'), {
       span_metrics: [at(ports.spanMetrics)],

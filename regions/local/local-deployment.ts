@@ -31,6 +31,7 @@ import { RouteProxies, RouteProxy } from './cables/route-proxy.ts';
 import { type MoreRoutes, socketPathProblem } from './control-socket.ts';
 import { localGatewaysMax } from './core/gateway-places.ts';
 import { basePortMax, supervisorPort } from './core/local-ports.ts';
+import { anyGraceMs, deploymentGraceMs } from './core/stop-graces.ts';
 import {
   DeploymentError,
   KeptDeployment,
@@ -95,8 +96,6 @@ export type UpRequest = {
 };
 
 const privateDirectoryMode = 0o700;
-const supervisorGraceMs = 40_000;
-const orphanGraceMs = 8_000;
 const downPollMs = 100;
 const upPurpose = 'sextant up';
 const downPurpose = 'sextant down';
@@ -287,7 +286,7 @@ export async function stopLeftovers(dataDir: string): Promise<readonly string[]>
   const stopped = await Promise.all(
     pidFilesBelow(dataDir).map(async (file) => {
       const identity = readPidFile(file);
-      const running = identity !== undefined && (await stopProcess(identity, orphanGraceMs));
+      const running = identity !== undefined && (await stopProcess(identity, anyGraceMs));
       if (identity !== undefined) removePidFile(file);
       return running ? [dirname(relative(dataDir, file))] : [];
     }),
@@ -449,7 +448,7 @@ async function bringUpLocked(
 async function takeOver(
   dataDir: string,
 ): Promise<{ readonly lock: DirectoryLock; readonly supervisor: boolean }> {
-  const deadline = performance.now() + supervisorGraceMs + 2 * orphanGraceMs;
+  const deadline = performance.now() + deploymentGraceMs + 2 * anyGraceMs;
   let supervisor = false;
   for (;;) {
     const outcome = await lockDirectory(supervisorDir(dataDir), downPurpose);
@@ -461,8 +460,8 @@ async function takeOver(
     if (holder?.purpose === upPurpose && signalProcess(holder.identity, 'SIGTERM')) {
       supervisor = true;
       signalProcess(holder.identity, 'SIGCONT');
-      if (!(await waitForExit(holder.identity, supervisorGraceMs))) signalProcess(holder.identity, 'SIGKILL');
-      await waitForExit(holder.identity, orphanGraceMs);
+      if (!(await waitForExit(holder.identity, deploymentGraceMs))) signalProcess(holder.identity, 'SIGKILL');
+      await waitForExit(holder.identity, anyGraceMs);
     } else {
       await sleep(downPollMs);
     }

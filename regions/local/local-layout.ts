@@ -170,6 +170,7 @@ export function runningNodes(deployment: Deployment, region: string): readonly s
 export const namesIn = (deployment: Deployment): ProcessNames => ({
   nodes: (region) => runningNodes(deployment, region),
   gateways: (region) => gatewayNamesIn(deployment, region),
+  hasEndpoint: (region) => hasEndpoint(deployment, region),
 });
 
 /** Where a storage node listens, by its name. */
@@ -309,6 +310,7 @@ export function regionPlans(
       })),
       ...(hasEndpoint(deployment, region) && {
         endpoint: {
+          address: at(ports.endpoint),
           writer: at(ports.writer),
           reader: at(ports.reader),
           ...(isPostgres(deployment) && {
@@ -446,7 +448,8 @@ export function sextantProcesses(
           ...(otlpEndpoint !== undefined && { OTEL_EXPORTER_OTLP_ENDPOINT: otlpEndpoint }),
         },
         ...((role === 'gateway' || role === 'endpoint') && {
-          readyUrl: `${schemeOf(deployment)}://${at(listens[0] ?? 0)}/readyz`,
+          // That of an endpoint is a gateway's, through it.
+          readyUrl: `${schemeOf(deployment)}://${at((role === 'endpoint' ? ports.writer : listens[0]) ?? 0)}/readyz`,
         }),
         // Agents ask for a certificate where processes have them: then that it listens has to do.
         ...(role === 'agent' &&
@@ -477,7 +480,8 @@ const gatewayPorts = (deployment: Deployment, ports: RegionPorts, nth: number): 
   ...(isPostgres(deployment) ? [ports.postgres[nth] ?? 0] : []),
 ];
 
+/** Where it tells how it is comes first. */
 const endpointPorts = (deployment: Deployment, ports: RegionPorts): readonly number[] => {
-  const { writer, reader, postgresWriter, postgresReader } = ports;
-  return [writer, reader, ...(isPostgres(deployment) ? [postgresWriter, postgresReader] : [])];
+  const { endpoint, writer, reader, postgresWriter, postgresReader } = ports;
+  return [endpoint, writer, reader, ...(isPostgres(deployment) ? [postgresWriter, postgresReader] : [])];
 };

@@ -48,9 +48,9 @@ const crashLoopDeaths = 4;
 const logBytesMax = 32 * 1024 * 1024;
 const killTimeoutMs = 5_000;
 
-/** Pause before the start that follows `deaths` short lives in a row (1 or more). */
+/** Pause before the start that follows `deaths` in a row (1 or more), all but the first of short lives: the first is mended at once. */
 export function backoffMs(deaths: number): number {
-  return Math.min(backoffMaxMs, backoffMinMs * 2 ** Math.max(0, deaths - 1));
+  return deaths <= 1 ? 0 : Math.min(backoffMaxMs, backoffMinMs * 2 ** (deaths - 2));
 }
 
 /** The environment of a child: secrets come from its own configuration file, never from the operator's shell. */

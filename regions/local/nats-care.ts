@@ -4,7 +4,13 @@
  * what is wrong, and starts a server again when that helps.
  */
 import { existsSync } from 'node:fs';
-import { type Credentials, type IdentityFiles, openCredentials, type RegionId } from '../../storage/index.ts';
+import {
+  type Credentials,
+  everyBeside,
+  type IdentityFiles,
+  openCredentials,
+  type RegionId,
+} from '../../storage/index.ts';
 import { type NatsConnection, openNatsConnection } from '../bus/nats-connection.ts';
 import { natsSecurity } from '../bus/nats-security.ts';
 import { ControlCopiesWatch } from '../control/control-copies-watch.ts';
@@ -49,7 +55,7 @@ export class NatsCare {
   private readonly credentials: Credentials | undefined;
   private readonly connection: NatsConnection;
   private readonly copies: ControlCopiesWatch;
-  private readonly timer: NodeJS.Timeout;
+  private readonly stopLooking: () => void;
 
   constructor(options: NatsCareOptions) {
     this.options = options;
@@ -74,8 +80,7 @@ export class NatsCare {
       name: 'supervisor',
     });
     this.copies = new ControlCopiesWatch({ connection: this.connection, cluster: options.cluster });
-    this.timer = setInterval(() => this.look(), lookEveryMs);
-    this.timer.unref();
+    this.stopLooking = everyBeside(lookEveryMs, () => this.look());
   }
 
   /** Bytes left where each server stores, by its name; of those that keep copies. */
@@ -88,7 +93,7 @@ export class NatsCare {
   }
 
   async close(): Promise<void> {
-    clearInterval(this.timer);
+    this.stopLooking();
     this.copies.close();
     await this.connection.close();
     this.credentials?.close();

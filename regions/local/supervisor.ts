@@ -13,8 +13,9 @@ import {
   type SupervisorStatus,
   serveControl,
 } from './control-socket.ts';
+import { stopGraceMs } from './core/stop-graces.ts';
 import { directoryBytes } from './data/directory-bytes.ts';
-import { type ProcessRole, type ProcessSpec, startOrder, telemetryGroup } from './local-layout.ts';
+import { type ProcessSpec, startOrder, telemetryGroup } from './local-layout.ts';
 import { ManagedProcess } from './managed-process.ts';
 import { type NatsAccess, NatsCare } from './nats-care.ts';
 import { ReloadWatch } from './secure/reload-watch.ts';
@@ -47,18 +48,6 @@ export type SupervisorOptions = {
 const defaultDataLookMs = 10_000;
 const renewEveryMs = 3_600_000;
 const reloadLookMs = 1_000;
-/** How long each role may take to stop in order before it is killed. */
-const graceMs: Readonly<Record<ProcessRole, number>> = {
-  endpoint: 2_000,
-  gateway: 8_000,
-  agent: 5_000,
-  storage: 8_000,
-  nats: 5_000,
-  jaeger: 8_000,
-  window: 2_000,
-  prometheus: 8_000,
-};
-
 export class Supervisor {
   readonly #options: SupervisorOptions;
   #processes: readonly ManagedProcess[];
@@ -204,7 +193,7 @@ export class Supervisor {
     const leaving = this.#processes.filter(({ spec }) => ids.includes(spec.id));
     for (const role of startOrder.toReversed()) {
       const stage = leaving.filter(({ spec }) => spec.role === role);
-      await Promise.all(stage.map((managed) => managed.retire(graceMs[role])));
+      await Promise.all(stage.map((managed) => managed.retire(stopGraceMs[role])));
     }
     this.#changed(this.#processes.filter((managed) => !leaving.includes(managed)));
     return leaving.map(({ spec }) => spec.id);
@@ -219,7 +208,7 @@ export class Supervisor {
   async replace(spec: ProcessSpec): Promise<void> {
     const old = this.#processes.find((managed) => managed.spec.id === spec.id);
     if (old === undefined) return;
-    await old.retire(graceMs[spec.role]);
+    await old.retire(stopGraceMs[spec.role]);
     const next = this.#managed(spec);
     this.#changed(this.#processes.map((managed) => (managed === old ? next : managed)));
     if (this.#phase !== 'stopping') next.start();
@@ -250,7 +239,7 @@ export class Supervisor {
     clearInterval(this.#reloads);
     for (const role of startOrder.toReversed()) {
       const stage = this.#processes.filter(({ spec }) => spec.role === role);
-      await Promise.all(stage.map((managed) => managed.retire(graceMs[role])));
+      await Promise.all(stage.map((managed) => managed.retire(stopGraceMs[role])));
     }
     await this.#options.proxies?.close();
     this.#closeControl();
@@ -293,7 +282,7 @@ export class Supervisor {
       ...nats,
       servers: this.#processes.filter(({ spec }) => spec.role === 'nats'),
       isIsolated: (region) => proxies?.isolated.includes(region) ?? false,
-      graceMs: graceMs.nats,
+      graceMs: stopGraceMs.nats,
       onProgress,
     });
   }

@@ -54,10 +54,23 @@ export class FailoverJudge {
     return betterSurvivor(this.question(record, wish, reportLimits.offlineAfterMs));
   }
 
-  /** Judges on the record that is about to be replaced. */
-  onRevision(record: ControlRecord, wish: FailoverWish): FailoverVerdict | LossRefusal {
+  /**
+   * Judges on the record that is about to be replaced. A lease lapses a little before a primary that was lost with it counts as not
+   * heard any more: what such a one holds is a reason to wait that moment, and none to refuse.
+   */
+  onRevision(record: ControlRecord, wish: FailoverWish): FailoverVerdict | Refusal {
     const question = this.question(record, wish, reportLimits.offlineAfterMs);
     const verdict = judgeFailover(question);
+    const primary = question.survivors.find(({ region }) => region === record.primary);
+    if (
+      verdict.kind === 'refused' &&
+      primary !== undefined &&
+      primary.heardMsAgo >= moveLimits.survivorHeardMs
+    ) {
+      const survivors = question.survivors.filter((survivor) => survivor !== primary);
+      if (judgeFailover({ ...question, survivors }).kind === 'possible')
+        return { kind: 'refused', code: 'primary-silent', reason: verdict.reason };
+    }
     const { maxLossMs } = wish;
     if (verdict.kind === 'refused' || maxLossMs === null) return verdict;
     const { challenger, lease, region, runtime, view } = this.options;
@@ -102,9 +115,9 @@ export class FailoverJudge {
   }
 }
 
-/** More may be lost than the policy allows. */
-interface LossRefusal {
+interface Refusal {
   readonly kind: 'refused';
-  readonly code: 'LOSS_ABOVE_BOUND';
+  /** More may be lost than the policy allows; or the primary holds more, was heard not long ago, and has been silent since. */
+  readonly code: 'LOSS_ABOVE_BOUND' | 'primary-silent';
   readonly reason: string;
 }

@@ -15,6 +15,7 @@ import {
   mainBranch,
   type NodeLinks,
   type Offered,
+  PacedTimer,
   type ReceivedFrame,
   ReceiverDriver,
   type Recovered,
@@ -22,7 +23,6 @@ import {
   type RegionId,
   type Runtime,
   splitFrames,
-  type Timer,
   zeroLsn,
 } from '../../storage/index.ts';
 import {
@@ -53,6 +53,8 @@ import { type Codec, unpacked, zstd } from './packing.ts';
 import type { Reign } from './reign.ts';
 
 const tickMs = 50;
+/** While this region has everything. */
+const quietTickMs = 100;
 /** Traced commits that wait to be durable here; beyond it newer ones go without their span. */
 const tracesWaitingMax = 50_000;
 
@@ -133,7 +135,7 @@ export class Receiving {
   private readonly offsets = new Map<RegionId, ClockOffset>();
   /** What this region itself sees of standing still, whatever its primary sees. */
   private readonly watch = new StallWatch();
-  private readonly ticker: Timer;
+  private readonly ticker: PacedTimer;
   private readonly unsubscribe: () => void;
   private store: RegionReceiver | null = null;
   private tree = new EpochTree();
@@ -165,7 +167,7 @@ export class Receiving {
     });
     const subject = subjectsOf(options.cluster).ship(options.region);
     this.unsubscribe = options.connection.subscribe(subject, (message) => this.arrived(message.data));
-    this.ticker = runtime.every(tickMs, () => this.tick());
+    this.ticker = new PacedTimer(runtime, tickMs, () => this.tick());
   }
 
   private tick(): void {
@@ -246,6 +248,7 @@ export class Receiving {
   private step(event: Parameters<Receiver['step']>[0]): void {
     if (this.closed) return;
     for (const effect of this.receiver.step(event, this.runtime.nowMs())) this.carryOut(effect);
+    this.ticker.pace(this.receiver.isQuiet ? quietTickMs : tickMs);
   }
 
   private arrived(bytes: Uint8Array): void {

@@ -10,6 +10,7 @@ import {
   machine,
   mainBranch,
   maxLsn,
+  PacedTimer,
   RegionFetch,
   type RegionId,
   type Runtime,
@@ -40,6 +41,8 @@ import type { Reign } from './reign.ts';
 
 const fetchWaitMs = 1_000;
 const tickMs = 50;
+/** While the secondary has everything: nothing but a heartbeat is due. */
+const quietTickMs = 100;
 
 export interface ShippingOptions {
   readonly cluster: string;
@@ -163,7 +166,7 @@ class Lane {
   private floor: Floor | null = null;
   /** Counts the lane's beginnings: what an earlier one left under way comes to nothing. */
   private life = 0;
-  private readonly ticker: Timer;
+  private readonly ticker: PacedTimer;
   /** The read that waits for its time. */
   private due: Timer | undefined;
   private echo: ClockEcho | null = null;
@@ -199,7 +202,7 @@ class Lane {
       outlet,
       onShipped,
     });
-    this.ticker = runtime.every(tickMs, () => this.tick());
+    this.ticker = new PacedTimer(runtime, tickMs, () => this.tick());
   }
 
   private tick(): void {
@@ -285,6 +288,7 @@ class Lane {
       else if (effect.kind === 'heartbeat') this.beat(effect);
       else this.arrived(effect.commitTimesUs);
     }
+    this.ticker.pace(this.shipper.isQuiet ? quietTickMs : tickMs);
   }
 
   private arrived(commitTimesUs: readonly number[]): void {

@@ -4,7 +4,9 @@
  */
 import {
   describeFloor,
+  epoch,
   type FetchSource,
+  type Fork,
   genesisEpoch,
   type Lsn,
   type NodeId,
@@ -18,9 +20,11 @@ import {
 } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
 import type { Held, Survivor } from '../control/core/survivors.ts';
+import { higherPromise, type Promised, promisedFloor } from './core/promised-floor.ts';
 import {
   type BranchNeeds,
   type HeldBytes,
+  type Holder,
   type LetGo,
   type Neighbour,
   orderRetention,
@@ -43,6 +47,8 @@ export interface RetentionOptions {
   readonly links: FetchSource & Pick<RegionClient, 'membership'>;
   /** What regions say of themselves, and what their primary says that they lack. */
   readonly view: {
+    readonly record: { readonly primary: RegionId } | null;
+    lastReport(region: string): ToldFloors | null;
     survivors(nowMs: number, withinMs: number): readonly Pick<Survivor, 'region' | 'held' | 'heardMsAgo'>[];
     missing(region: string, nowMs: number): { readonly lagMs: number | null };
   };
@@ -56,6 +62,8 @@ export interface RetentionOptions {
     /** While it is filled with images: it needs the log from here on. */
     readonly imagesFrom: Lsn | null;
   }[];
+  /** Reads the control record and takes it in. @returns whether there was one. */
+  readonly readRecord: () => Promise<boolean>;
   /** Whether writes that a failover left behind here are still being looked for. */
   readonly isSearching: () => boolean;
   /** What branches need; null while it is not known which there are. */
@@ -66,9 +74,20 @@ export interface RetentionOptions {
   readonly log: Logger;
 }
 
+/** What a region last said of its nodes: the path they follow, and from where on each keeps its log. */
+export interface ToldFloors {
+  readonly epoch: number;
+  readonly forks?: readonly Fork[] | undefined;
+  readonly nodes: readonly { readonly floor?: number }[];
+}
+
 interface Answer {
   readonly reply: RetainedReply;
   readonly atMs: number;
+}
+
+function promiseOf({ epoch: head, forks = [], nodes }: ToldFloors): Promised {
+  return { epoch: epoch(head), vdl: promisedFloor(nodes.map(({ floor }) => floor)), forks };
 }
 
 export class Retention {
@@ -79,6 +98,8 @@ export class Retention {
   private held: readonly HeldBytes[] = [];
   private letGo: readonly LetGo[] = [];
   private floor: Lsn = zeroLsn;
+  /** The highest that a primary was heard to promise, this region's own agent included. */
+  private promise: Promised | null = null;
   private asking = false;
   private closed = false;
 
@@ -96,6 +117,11 @@ export class Retention {
     return { hours, bytes: bytes ?? null, floor, held: [...held], letGo: [...letGo] };
   }
 
+  /** On a path, from where on branches may leave as primaries were heard to promise (R96). */
+  promised(path: Held): Lsn {
+    return positionOn(this.promise, path) ?? zeroLsn;
+  }
+
   close(): void {
     this.closed = true;
     this.timer.stop();
@@ -103,8 +129,14 @@ export class Retention {
 
   private async round(): Promise<void> {
     const { config, links, isSearching, backup, runtime } = this.options;
+    if (this.asking || this.closed) return;
+    this.asking = true;
+    const bound = await this.bound();
     const me = this.options.me();
-    if (this.asking || this.closed || me === null || me.epoch === genesisEpoch) return;
+    if (this.closed || me === null || me.epoch === genesisEpoch) {
+      this.asking = false;
+      return;
+    }
     const { request, held, letGo, floor } = orderRetention({
       config,
       me,
@@ -112,6 +144,7 @@ export class Retention {
       isSearching: isSearching(),
       backup: backup?.needs ?? null,
       branches: this.options.branches(),
+      bound: bound(me),
       answers: this.fresh(),
       sets: setsOf(links.membership),
       nowUs: runtime.wallUs(),
@@ -120,7 +153,6 @@ export class Retention {
     this.held = held;
     this.letGo = letGo;
     this.floor = floor;
-    this.asking = true;
     await Promise.all(
       links.nodes.map(async (node) => {
         const reply = await links.request(node, request, answerMs);
@@ -128,6 +160,26 @@ export class Retention {
       }),
     );
     this.asking = false;
+  }
+
+  /**
+   * R96: what the primary has not promised to be without is kept elsewhere too. And who takes himself for the primary reads the record
+   * first: another may be, and have made a branch, while this agent stood still.
+   */
+  private async bound(): Promise<(me: Held) => Holder | null> {
+    const { view, region, runtime } = this.options;
+    if (view.record?.primary === region) {
+      const askedAtMs = runtime.nowMs();
+      const wasRead = await this.options.readRecord();
+      if (!wasRead || runtime.nowMs() - askedAtMs > answerMs)
+        return () => ({ reason: 'control record', at: zeroLsn });
+    }
+    const primary = view.record?.primary;
+    const told = primary === undefined ? null : view.lastReport(primary);
+    const promise = told === null ? null : promiseOf(told);
+    if (promise !== null) this.promise = higherPromise(this.promise, promise);
+    if (primary === region) return () => null;
+    return (me) => ({ reason: `primary ${primary ?? 'unknown'}`, at: positionOn(promise, me) ?? zeroLsn });
   }
 
   /** A region's own word counts for more than what its primary remembers of it. */

@@ -10,7 +10,8 @@ import type { AppendResult, HotLog } from '../log/hot-log.ts';
 import type { LogSealer } from '../log/sealer.ts';
 import type { StateFile } from '../log/state-file.ts';
 import type { FoldLimit, PageReader } from '../pages/page-reader.ts';
-import { pause, type Runtime, type Timer } from '../process/runtime.ts';
+import { PacedTimer } from '../process/paced-timer.ts';
+import { pause, type Runtime } from '../process/runtime.ts';
 import type { ReceivedFrame } from '../redo/frame.ts';
 import { type Epoch, genesisEpoch, minLsn, unreachable } from '../redo/ids.ts';
 import { holdingsOf, type KeptParts } from '../retention/kept-parts.ts';
@@ -69,7 +70,7 @@ export const nodeRuntimeLimits = {
   /** How often the node looks around: waiting fetches, repair, the durable hint, folding. */
   tickMs: 50,
   /** The same while it lacks nothing and has nothing to fold. A fetch without news is answered so much late. */
-  restingTickMs: 250,
+  restingTickMs: 500,
   /** Wait before the state file is written again after the disk was full. */
   stateRetryMs: 500,
   /** Page reads under way; more are refused. */
@@ -97,7 +98,7 @@ export class NodeRuntime {
   private nextCaller: Caller = 1;
   private pageReads = 0;
   private readonly refill: ImageRefill;
-  private ticks: Timer;
+  private readonly ticks: PacedTimer;
   private toldImages: object;
   private resting = false;
   private dropping = false;
@@ -124,7 +125,7 @@ export class NodeRuntime {
         options.onFilled(bytes);
       },
     });
-    this.ticks = options.runtime.every(nodeRuntimeLimits.tickMs, () => this.tick());
+    this.ticks = new PacedTimer(options.runtime, nodeRuntimeLimits.tickMs, () => this.tick());
     const members = options.node.state.members?.current ?? null;
     if (members !== null) repair.useMembers?.(members);
     repair.onMembers = (membership) => this.step({ kind: 'membersHeard', membership });
@@ -253,9 +254,7 @@ export class NodeRuntime {
   private rest(resting: boolean): void {
     if (resting === this.resting || this.closed) return;
     this.resting = resting;
-    this.ticks.stop();
-    const everyMs = resting ? nodeRuntimeLimits.restingTickMs : nodeRuntimeLimits.tickMs;
-    this.ticks = this.options.runtime.every(everyMs, () => this.tick());
+    this.ticks.pace(resting ? nodeRuntimeLimits.restingTickMs : nodeRuntimeLimits.tickMs);
   }
 
   private carryOut(effect: NodeEffect): void {

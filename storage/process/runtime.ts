@@ -2,7 +2,7 @@
  * What a shell asks of the machine it runs on besides its disk and its links: time, timers, turns and chance. Shells get a
  * `Runtime` and never call the machine themselves, so that the simulator can run them on a time of its own.
  */
-import { monotonicMs, wallUs } from './clock.ts';
+import { every, monotonicMs, wallUs } from './clock.ts';
 
 /** Something that is to happen later, once or again and again. */
 export interface Timer {
@@ -15,6 +15,7 @@ export interface Runtime {
   nowMs(): number;
   /** Microseconds since 1970 by the wall clock, which may be wrong and may jump. Nothing is decided by it. */
   wallUs(): number;
+  /** First after half a period to one and a half: on this machine, timers of one period run together. */
   every(periodMs: number, run: () => void): Timer;
   /** @param delayMs below zero is at once. */
   after(delayMs: number, run: () => void): Timer;
@@ -30,10 +31,7 @@ export interface Runtime {
 export const machine: Runtime = {
   nowMs: monotonicMs,
   wallUs,
-  every: (periodMs, run) => {
-    const timer = setInterval(run, periodMs);
-    return { stop: () => clearInterval(timer) };
-  },
+  every: (periodMs, run) => ({ stop: every(periodMs, run) }),
   after: (delayMs, run) => {
     const timer = setTimeout(run, Math.max(0, delayMs));
     return { stop: () => clearTimeout(timer) };

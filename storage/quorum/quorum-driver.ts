@@ -2,7 +2,8 @@
 
 import type { NodeAnswer, NodeLinks } from '../client/node-links.ts';
 import { setsOf } from '../members/core/quorum-sets.ts';
-import { type Runtime, type Timer, machine as thisMachine } from '../process/runtime.ts';
+import { PacedTimer } from '../process/paced-timer.ts';
+import { type Runtime, machine as thisMachine } from '../process/runtime.ts';
 import { type Epoch, type Lsn, type NodeId, unreachable } from '../redo/ids.ts';
 import type { QuorumBounds } from '../redo/limits.ts';
 import type { AppendRequest } from '../wire/core/messages.ts';
@@ -55,8 +56,7 @@ export class QuorumDriver {
   private readonly authority: Epoch;
   private readonly machine: QuorumMachine;
   private readonly handlers: QuorumHandlers;
-  private ticks: Timer;
-  private ticksEveryMs = tickMs;
+  private readonly ticks: PacedTimer;
   private readonly unwatch: () => void;
   private readonly lowWater: LowWater;
   private over = false;
@@ -74,7 +74,7 @@ export class QuorumDriver {
     this.authority = authority;
     this.machine = machine;
     this.handlers = handlers;
-    this.ticks = runtime.every(tickMs, () => this.tick());
+    this.ticks = new PacedTimer(runtime, tickMs, () => this.tick());
     this.unwatch = region.watch({
       onNodeUp: (node) => this.step({ kind: 'nodeUp', node }),
       onNodeDown: (node) => this.step({ kind: 'nodeDown', node }),
@@ -95,15 +95,7 @@ export class QuorumDriver {
       if (this.over) return;
       this.carryOutOne(effect);
     }
-    this.adjustTicks();
-  }
-
-  private adjustTicks(): void {
-    const everyMs = this.machine.isQuiet ? quietTickMs : tickMs;
-    if (everyMs === this.ticksEveryMs || this.over) return;
-    this.ticksEveryMs = everyMs;
-    this.ticks.stop();
-    this.ticks = this.runtime.every(everyMs, () => this.tick());
+    this.ticks.pace(this.machine.isQuiet ? quietTickMs : tickMs);
   }
 
   private tick(): void {

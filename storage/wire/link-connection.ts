@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
 import { WebSocket } from 'ws';
+import { every } from '../process/clock.ts';
 import { messageFrame } from './core/message-frame.ts';
 import type { LinkBounds, LinkClose } from './link-protocol.ts';
 
@@ -29,7 +30,7 @@ export class LinkConnection {
   private readonly stream: Socket;
   private readonly masks: boolean;
   private readonly bounds: LinkBounds;
-  private readonly listening: NodeJS.Timeout;
+  private readonly stopListening: () => void;
   private closing: LinkClose | undefined;
   private corked: 'no' | 'yes' = 'no';
   private bytesSeen: number;
@@ -49,7 +50,7 @@ export class LinkConnection {
     this.stream = stream;
     this.bounds = bounds;
     this.bytesSeen = stream.bytesRead;
-    this.listening = setInterval(() => this.listen(), bounds.pingMs);
+    this.stopListening = every(bounds.pingMs, () => this.listen());
     socket.on('message', (data, isBinary) => {
       if (this.closing !== undefined) return;
       if (isBinary && data instanceof Uint8Array) handlers.onMessage(data);
@@ -60,7 +61,7 @@ export class LinkConnection {
       this.closing ??= { kind: isProtocol ? 'protocol-error' : 'socket-error', message: error.message };
     });
     socket.on('close', (code, reason) => {
-      clearInterval(this.listening);
+      this.stopListening();
       const message = `the peer closed the link: ${code} ${reason.toString()}`.trimEnd();
       handlers.onClose(this.closing ?? { kind: 'closed-by-peer', message });
     });

@@ -189,6 +189,14 @@ function hrTime(us: number): [seconds: number, nanoseconds: number] {
   return [seconds, Math.round((us - seconds * 1e6) * 1000)];
 }
 
+/**
+ * A collector refuses a whole batch for one number that OTLP's JSON does not have: an infinity, not a number, or a whole number beyond
+ * 64 bits. Beyond 53 bits it would not be the number that was meant.
+ */
+function isJsonNumber(value: number): boolean {
+  return Number.isFinite(value) && (!Number.isInteger(value) || Number.isSafeInteger(value));
+}
+
 function exportFact(fact: SpanFact): void {
   const { context, parentSpanId, startUs, endUs, error, links = [] } = fact;
   const own = tracerOf(fact.service);
@@ -204,6 +212,7 @@ function exportFact(fact: SpanFact): void {
         });
   const spanAttributes: Record<string, string | number | boolean | string[]> = {};
   for (const [key, value] of Object.entries(fact.attributes)) {
+    if (typeof value === 'number' && !isJsonNumber(value)) continue;
     spanAttributes[key] = typeof value === 'object' ? [...value] : value;
   }
   if (error !== undefined) spanAttributes[attributes.errorType] = error.code;

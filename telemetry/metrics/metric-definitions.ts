@@ -4,6 +4,7 @@
  */
 import { controlMetrics } from './control-definitions.ts';
 import { databaseMetrics } from './database-definitions.ts';
+import { endpointMetrics } from './endpoint-definitions.ts';
 import { gatewayMetrics } from './gateway-definitions.ts';
 import { localMetrics } from './local-definitions.ts';
 import type { MetricDefinition } from './metrics.ts';
@@ -21,6 +22,7 @@ export const metrics = {
   ...storageMetrics,
   ...regionMetrics,
   ...controlMetrics,
+  ...endpointMetrics,
   ...localMetrics,
   ...processMetrics,
 } as const;
@@ -37,6 +39,7 @@ export const metricSections: readonly {
   { title: 'Storage: one node', metrics: storageMetrics },
   { title: 'Regions: lag, shipping, readiness and moves', metrics: regionMetrics },
   { title: 'Control plane: the lease, the control record, NATS', metrics: controlMetrics },
+  { title: 'Endpoints: connections that are handed to gateways', metrics: endpointMetrics },
   { title: 'A deployment on one machine: what its supervisor knows', metrics: localMetrics },
   { title: 'Every process', metrics: processMetrics },
 ];

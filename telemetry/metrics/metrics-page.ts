@@ -8,7 +8,7 @@ import type { MetricDefinition } from './metrics.ts';
 
 const introduction = `# Metrics
 
-\`GET /metrics\` of every gateway, agent and storage node, and of the supervisor of a local deployment: Prometheus text format. This page is made of the
+\`GET /metrics\` of every gateway, agent, storage node and endpoint, and of the supervisor of a local deployment: Prometheus text format. This page is made of the
 definitions in \`metrics/\`: \`npx node telemetry/metrics/metrics-page.ts\` writes it anew, and a test compares the two.
 
 Every series carries \`region\` and \`process\` (\`gateway/g1\`, \`agent\`, \`storage/n1\`), a storage node's also \`zone\`. A label whose values are fixed has them

@@ -97,7 +97,8 @@ export const processMetrics = {
     kind: 'histogram',
     name: 'sextant_event_loop_delay_seconds',
     unit: 'seconds',
-    description: 'How late the event loop ran a timer that is due every 50 ms',
+    description:
+      'How late the event loop ran a timer that is due every 50 ms, and each second while the process rests',
     worry: 'p99 above 50 ms: the process is overloaded',
     labels: [],
     buckets: [0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],

@@ -1,11 +1,9 @@
 /** Metrics every process has: version, memory, CPU, files, event loop, spans. Read at each scrape; only the event loop is watched in between. */
 import { readdirSync, readFileSync } from 'node:fs';
+import { watchLoop } from './loop-probe.ts';
 import { metrics } from './metric-definitions.ts';
-import { type Counter, type Gauge, type Histogram, MetricRegistry } from './metrics.ts';
+import { type Counter, type Gauge, MetricRegistry } from './metrics.ts';
 import { sextantVersion } from './version.ts';
-
-/** Milliseconds between the probes of the event loop: 20 wake-ups a second, also of a process that has nothing to do. */
-const probeIntervalMs = 50;
 
 /** What has become of the process's spans, ever; a `Telemetry` is one. */
 export interface SpanCounts {
@@ -35,7 +33,8 @@ export function createProcessMetrics(
 ): { readonly registry: MetricRegistry; stop(): void } {
   const registry = new MetricRegistry({ ...labels }, metrics.droppedSeries);
   registry.gauge(metrics.buildInfo).with({ version: sextantVersion, node: process.versions.node }).set(1);
-  const stop = watchEventLoop(registry.histogram(metrics.eventLoopDelay).with({}));
+  const delay = registry.histogram(metrics.eventLoopDelay).with({});
+  const stop = watchLoop((seconds) => delay.observe(seconds));
   const resident = registry.gauge(metrics.residentMemory).with({});
   const heapUsed = registry.gauge(metrics.heapUsed).with({});
   const heapTotal = registry.gauge(metrics.heapTotal).with({});
@@ -61,18 +60,6 @@ export function createProcessMetrics(
     readFiles();
   });
   return { registry, stop };
-}
-
-/** Observes how much later than due a timer runs: whatever holds the loop up makes it late. @returns how to end it. */
-function watchEventLoop(delay: Histogram): () => void {
-  let dueMs = performance.now() + probeIntervalMs;
-  const timer = setInterval(() => {
-    const nowMs = performance.now();
-    delay.observe(Math.max(0, nowMs - dueMs) / 1_000);
-    dueMs = nowMs + probeIntervalMs;
-  }, probeIntervalMs);
-  timer.unref();
-  return () => clearInterval(timer);
 }
 
 /** Open files and their bound, where the system tells them (Linux); elsewhere there are no samples. @returns what reads them. */

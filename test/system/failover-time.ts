@@ -63,21 +63,22 @@ async function runRound({ root, automatic }: Kind, load: number): Promise<Round>
     const killedAtMs = performance.now();
     await deployment.run('region', 'kill', primary);
     const killTookMs = performance.now() - killedAtMs;
-    const since = Promise.race(writers.map((writer) => writer.nextAcknowledgement(60_000)));
-    if (!automatic) void deployment.cli(['failover', '--to', target, '--allow-data-loss']);
-    await since;
-    const rtoMs = performance.now() - killedAtMs - killTookMs;
+    const acknowledged = Promise.race(writers.map((writer) => writer.nextAcknowledgement(60_000))).then(
+      () => performance.now() - killedAtMs - killTookMs,
+    );
+    const move = automatic ? null : deployment.run('failover', '--to', target, '--allow-data-loss');
+    const [rtoMs] = await Promise.all([acknowledged, move]);
     await sleep(1_000);
     const accounts = await Promise.all(writers.map((writer) => writer.stop()));
     await deployment.run('region', 'start', primary);
     await deployment.settled(90_000);
     const reported = await reportedLosses(deployment);
     const here = await idsIn(deployment.client(primary), 't');
-    const acknowledged = accounts.flatMap((account) => account.acknowledged);
+    const told = accounts.flatMap((account) => account.acknowledged);
     return {
       rtoMs,
-      acknowledged: acknowledged.length,
-      missing: acknowledged.filter((id) => !here.has(id)).length,
+      acknowledged: told.length,
+      missing: told.filter((id) => !here.has(id)).length,
       unknown: accounts.flatMap(({ failed }) => failed).filter(({ code }) => code.includes('UNKNOWN')).length,
       reported,
     };

@@ -181,10 +181,10 @@ export class TestDeployment {
     return client;
   }
 
-  /** Where PostgreSQL clients of a region's first gateway connect, of a deployment with `--engine postgres`. */
-  postgres(region: string, database = 'main'): string {
-    const [port] = portsOf(this.basePort, this.regions.indexOf(region)).postgres;
-    return `postgres://somebody@127.0.0.1:${port}/${database}`;
+  /** Where PostgreSQL clients of a region's gateway connect, of a deployment with `--engine postgres`. */
+  postgres(region: string, database = 'main', name = 'g1'): string {
+    const { postgres } = portsOf(this.basePort, this.regions.indexOf(region));
+    return `postgres://somebody@127.0.0.1:${postgres[Number(name.slice(1)) - 1]}/${database}`;
   }
 
   /** Sends a signal to one process, such as `us-east-1/g2`. */

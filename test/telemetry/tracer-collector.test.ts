@@ -89,6 +89,22 @@ describe('telemetry with a collector', () => {
     expect(warnings).toEqual([]);
   });
 
+  it('leaves out a number that a collector would refuse the whole batch for, and nothing else (T15)', async () => {
+    const collector = await receiver();
+    const { telemetry } = start({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint });
+    const numbers = [Number.NaN, Number.POSITIVE_INFINITY, 2 ** 64, -(2 ** 63), 1e300, -3, 0.1, 2 ** 53 - 1];
+    telemetry.recordMany(
+      numbers.map((number) => fact({ attributes: { [attributes.lsn]: number, [attributes.epoch]: 1 } })),
+    );
+    const received = await collector.waitFor((spans) => spans.length === numbers.length, patienceMs);
+    expect(received.map((span) => span.attributes['sextant.lsn'])).toEqual([
+      ...Array.from({ length: 5 }, () => undefined),
+      ...[-3, 0.1, 2 ** 53 - 1],
+    ]);
+    expect(received.every((span) => span.attributes['sextant.epoch'] === 1)).toBe(true);
+    await telemetry.shutdown();
+  });
+
   it('gives spans of another service a resource of their own, in the same export, and keeps links', async () => {
     const collector = await receiver();
     const { telemetry, warnings } = start({

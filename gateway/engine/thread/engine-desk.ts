@@ -158,6 +158,16 @@ export class EngineDesk {
     return this.reader.fetchAll(store, pages, readPoint);
   }
 
+  /** Asks for pages that are going to be needed, the first ones first, see `PageReader`. */
+  askAll(
+    store: PageStore,
+    pages: readonly PageNo[],
+    readPoint: Lsn,
+    onOutdated: (page: PageNo) => void,
+  ): void {
+    this.reader.askAll(store, pages, readPoint, onOutdated);
+  }
+
   /** Asks for pages that may be needed, see `PageReader`. */
   askAhead(
     store: PageStore,
@@ -270,6 +280,7 @@ export class EngineDesk {
     this.commits.forget();
     this.storeNow.close();
     this.reader.pageReadMs = bounds.pageReadMs;
+    this.reader.forget();
     this.storeNow = this.newStore();
     this.newest = null;
     this.redo = new RedoQueue(this.storeNow.head, this.limits.earlyRedoBytes);

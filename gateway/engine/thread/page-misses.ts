@@ -24,9 +24,13 @@ export class PageReader {
   private readonly limits: EngineLimits;
   private readonly stopReason: () => SqlError | null;
   private requests = 0;
-  /** Requests that nobody waits for, by number. */
+  /** Requests under way that nobody waits for, by number. */
   private readonly ahead = new Map<number, Ahead>();
-  /** Pages of those. */
+  /** Those that leave when others have come. */
+  private queue: Ahead[] = [];
+  /** What their pages come with. */
+  private readonly coming = new Map<PageNo, Ahead>();
+  /** Pages of all those. */
   pagesAhead = 0;
   private lastPage = 0;
   private window = 1;
@@ -64,6 +68,8 @@ export class PageReader {
       store.insert(page, readPoint, null); // An empty volume has no pages to ask for.
       return null;
     }
+    const come = this.awaitComing(store, page, readPoint);
+    if (come !== undefined) return come;
     const pages = this.choosePages(store, page, readPoint, together);
     const reply = this.ask(this.request(pages, at));
     if (reply.kind === 'error') return reply.error;
@@ -107,13 +113,83 @@ export class PageReader {
     readPoint: Lsn,
     onOutdated: (page: PageNo) => void,
   ): void {
+    const wanted = this.want(store, pages, readPoint, onOutdated);
+    if (wanted !== null) this.leave(wanted);
+  }
+
+  /**
+   * As `askAhead`, for pages that are going to be needed, the first ones first: they leave in several messages, of which a few are under
+   * way at a time. Whoever reads one of them meanwhile waits for it.
+   */
+  askAll(
+    store: PageStore,
+    pages: readonly PageNo[],
+    readPoint: Lsn,
+    onOutdated: (page: PageNo) => void,
+  ): void {
+    for (let at = 0; at < pages.length; at += messagePages) {
+      const wanted = this.want(store, pages.slice(at, at + messagePages), readPoint, onOutdated);
+      if (wanted !== null) this.queue.push(wanted);
+    }
+    this.leaveQueue();
+  }
+
+  /** What waits to be asked for is of no use any more. */
+  forget(): void {
+    for (const wanted of this.queue.splice(0)) this.end(wanted);
+  }
+
+  /** @returns null where the volume is empty */
+  private want(
+    store: PageStore,
+    pages: readonly PageNo[],
+    readPoint: Lsn,
+    onOutdated: (page: PageNo) => void,
+  ): Ahead | null {
     const at = store.fetchPoint(readPoint);
-    if (at === zeroLsn) return;
-    const request = this.request(pages, at);
+    if (at === zeroLsn) return null;
+    const wanted: Ahead = { store, readPoint, request: this.request(pages, at), onOutdated };
     store.hold(readPoint);
-    this.ahead.set(request.id, { store, readPoint, request, onOutdated });
     this.pagesAhead += pages.length;
-    this.port.postMessage(request);
+    for (const page of pages) this.coming.set(page, wanted);
+    return wanted;
+  }
+
+  private leave(wanted: Ahead): void {
+    this.ahead.set(wanted.request.id, wanted);
+    this.port.postMessage(wanted.request);
+  }
+
+  private leaveQueue(): void {
+    while (this.ahead.size < messagesUnderWay) {
+      const next = this.queue.shift();
+      if (next === undefined) return;
+      this.leave(next);
+    }
+  }
+
+  /** It has come, or never will. */
+  private end({ store, readPoint, request }: Ahead): void {
+    this.pagesAhead -= request.pages.length;
+    for (const page of request.pages)
+      if (this.coming.get(page)?.request === request) this.coming.delete(page);
+    store.unpin(readPoint);
+  }
+
+  /** Waits for a page that is on its way. @returns it; undefined when it has to be asked for */
+  private awaitComing(store: PageStore, page: PageNo, readPoint: Lsn): Uint8Array | null | undefined {
+    const wanted = this.coming.get(page);
+    if (wanted === undefined || wanted.store !== store) return undefined;
+    const { id } = wanted.request;
+    if (!this.ahead.has(id)) {
+      this.queue = this.queue.filter((other) => other !== wanted);
+      this.leave(wanted);
+    }
+    this.receive(page, (reply) => {
+      this.settleAhead(reply);
+      return !this.ahead.has(id);
+    });
+    return store.readAt(page, readPoint);
   }
 
   /** Puts what has come of that into the store. */
@@ -131,12 +207,12 @@ export class PageReader {
     if (found === undefined) return;
     const { store, readPoint, request, onOutdated } = found;
     this.ahead.delete(reply.id);
-    this.pagesAhead -= request.pages.length;
     if (reply.kind === 'pages')
       for (const [index, page] of request.pages.entries())
         if (!store.insert(page, readPoint, ownPage(reply.pages[index], request.pages.length)))
           onOutdated(page);
-    store.unpin(readPoint);
+    this.end(found);
+    this.leaveQueue();
   }
 
   /** Doubles the number of pages asked for as long as misses run upwards. */
@@ -170,28 +246,39 @@ export class PageReader {
 
   /** Sleeps until one of these is answered. */
   private nextReply(underWay: ReadonlyMap<number, PageRequest>): Pages | Failed {
-    const deadline = performance.now() + this.pageReadMs;
     const [first] = underWay.values();
+    let found: Pages | Failed | null = null;
+    const failed = this.receive(first?.pages[0], (reply) => {
+      const request = underWay.get(reply.id);
+      if (request === undefined) {
+        this.settleAhead(reply);
+        return false;
+      }
+      found =
+        reply.kind === 'pages'
+          ? { kind: 'pages', request, pages: reply.pages }
+          : unavailable(
+              `Page ${request.pages[0]} could not be read at ${request.readPoint}: ${reply.reason}`,
+            );
+      return true;
+    });
+    return failed ?? found ?? unavailable(`Page ${first?.pages[0]} was not answered`);
+  }
+
+  /** Sleeps until `take` has had what it waits for. @param page for which all this is. @returns null, or why it is waited for no more */
+  private receive(page: PageNo | undefined, take: (reply: PageReply) => boolean): Failed | null {
+    const deadline = performance.now() + this.pageReadMs;
     for (;;) {
       const seen = this.shared.reply;
       const received: { message: PageReply } | undefined = receiveMessageOnPort(this.port);
       if (received !== undefined) {
-        const reply = received.message;
-        const request = underWay.get(reply.id);
-        if (request === undefined) {
-          this.settleAhead(reply);
-          continue;
-        }
-        if (reply.kind === 'pages') return { kind: 'pages', request, pages: reply.pages };
-        return unavailable(
-          `Page ${request.pages[0]} could not be read at ${request.readPoint}: ${reply.reason}`,
-        );
+        if (take(received.message)) return null;
+        continue;
       }
       const stopped = this.stopReason();
       if (stopped !== null) return { kind: 'error', error: stopped };
       const left = deadline - performance.now();
-      if (left <= 0)
-        return unavailable(`Page ${first?.pages[0]} did not come within pageReadMs = ${this.pageReadMs}`);
+      if (left <= 0) return unavailable(`Page ${page} did not come within pageReadMs = ${this.pageReadMs}`);
       this.shared.sleep(seen, Math.min(left, beatMs));
     }
   }

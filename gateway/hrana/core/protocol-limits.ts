@@ -1,5 +1,6 @@
 /** Every bound of the gateway's protocol layer, with its unit in its name, and how the bounds relate. */
 import assert from 'node:assert';
+import { gatewayStop } from '../../../regions/core.ts';
 import { defaultSlotLimits, type SlotLimits } from '../../access/core/connection-slots.ts';
 import { defaultTokenLimits, type TokenLimits } from '../../access/core/token-limits.ts';
 
@@ -57,7 +58,7 @@ export interface GatewayLimits extends TokenLimits, SlotLimits {
   readonly firstRequestMs: number;
   /** An HTTP connection without a further request is closed after this long. */
   readonly keepAliveMs: number;
-  /** How long `close` waits for work in flight before it cuts the sockets. */
+  /** How long `close` waits for work in flight before it cuts the sockets; for clients of every protocol (`gatewayStop`). */
   readonly shutdownMs: number;
 }
 
@@ -91,7 +92,7 @@ export const defaultLimits: GatewayLimits = {
   requestReadMs: 120_000,
   firstRequestMs: 10_000,
   keepAliveMs: 65_000,
-  shutdownMs: 5_000,
+  shutdownMs: gatewayStop.clientsMs,
   ...defaultTokenLimits,
 };
 

@@ -1,4 +1,5 @@
 /** Every bound of the PostgreSQL front end, with its unit in its name. */
+import { gatewayStop } from '../../../regions/core.ts';
 import type { SlotLimits } from '../../access/core/connection-slots.ts';
 import type { ConversationLimits } from './conversation.ts';
 
@@ -17,7 +18,7 @@ export interface PostgresLimits
   readonly inputBytes: number;
   /** A client that takes nothing of its answers for so long is cut. */
   readonly untakenMs: number;
-  /** How long `close` waits for work in flight before it cuts the sockets. */
+  /** How long `close` waits for work in flight before it cuts the sockets: as long as for clients of other protocols. */
   readonly shutdownMs: number;
 }
 
@@ -36,5 +37,5 @@ export const defaultPostgresLimits: PostgresLimits = {
   readAheadBytes: mebibyte,
   inputBytes: 512 * mebibyte,
   untakenMs: 60_000,
-  shutdownMs: 10_000,
+  shutdownMs: gatewayStop.clientsMs,
 };

@@ -1,5 +1,6 @@
 /** A gateway as a process: from its arguments to its end. */
 import { writeSync } from 'node:fs';
+import { gatewayStopMs } from '../../../regions/core.ts';
 import { gatewayPart } from '../../../regions/index.ts';
 import {
   type ConfigProblem,
@@ -73,7 +74,11 @@ export async function runGateway(given: GatewayArguments, ahead: ThreadAhead | n
   const fatal = exitOnBugs(log);
   try {
     const gateway = await startGateway(config, { log, version: sextantVersion, onFatal: fatal, ahead });
-    const stop = (): void => void gateway.close().then(() => process.exit(0), fatal);
+    const stop = (): void => {
+      // What is left by then holds nobody up any more: the lease was given back.
+      setTimeout(() => process.exit(0), gatewayStopMs(config.limits?.shutdownMs));
+      void gateway.close().then(() => process.exit(0), fatal);
+    };
     process.once('SIGTERM', stop);
     process.once('SIGINT', stop);
     keepCompiledCode();

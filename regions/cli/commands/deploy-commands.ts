@@ -24,6 +24,8 @@ interface InitOptions {
   readonly machine: readonly string[];
   readonly basePort: string;
   readonly gateways: string;
+  /** Undefined where nothing was said. */
+  readonly endpoints?: boolean;
   readonly engine: string;
   readonly dataDir: string;
   readonly dir?: string;
@@ -70,11 +72,24 @@ async function completed(options: InitOptions): Promise<InitOptions> {
       options.regions ??
       (await terminal.question('Regions, the first is primary (us-east-1,eu-west-1,…): ')).trim();
     const host = await askHosts(terminal, namesOf(regions), options);
-    return { ...options, cluster, regions, host };
+    const endpoints = options.endpoints ?? (await askEndpoints(terminal, options));
+    return { ...options, cluster, regions, host, endpoints };
   } finally {
     terminal.close();
   }
 }
+
+async function askEndpoints(terminal: Interface, options: InitOptions): Promise<boolean> {
+  const byDefault = hasEndpoints(options);
+  const question = `Endpoints, one address in each region for all its gateways (${byDefault ? 'Y/n' : 'y/N'}): `;
+  const answer = (await terminal.question(question)).trim().toLowerCase();
+  if (answer === '') return byDefault;
+  if (!['y', 'yes', 'n', 'no'].includes(answer)) throw new CliError(`yes or no, not ${answer}`);
+  return answer.startsWith('y');
+}
+
+/** Where there is one gateway, clients connect to that. */
+const hasEndpoints = ({ endpoints, gateways }: InitOptions): boolean => endpoints ?? Number(gateways) > 1;
 
 async function askHosts(
   terminal: Interface,
@@ -110,6 +125,7 @@ function requestOf(options: InitOptions): InitRequest {
     dataDir: options.dataDir,
     basePort: countOf(options.basePort, '--base-port', initBasePortMax),
     gateways: countOf(options.gateways, '--gateways', gatewaysMax),
+    endpoints: hasEndpoints(options),
     engine: engineOf(options.engine),
     dir: options.dir ?? `sextant-${cluster.data}`,
     force: options.force === true,
@@ -181,6 +197,11 @@ export function addDeployCommands(program: Command): void {
       )
       .option('--base-port <port>', 'first of the ports on each machine', String(defaultBasePort))
       .option('--gateways <n>', `gateways in each region, at most ${gatewaysMax}`, '1')
+      .option(
+        '--endpoints',
+        'one address in each region for all its gateways, and one for those that read (default: with more than one gateway)',
+      )
+      .option('--no-endpoints', 'clients connect to gateways')
       .option(
         '--engine <name>',
         'what keeps the databases: sqlite, for libSQL clients, or postgres, for PostgreSQL clients',

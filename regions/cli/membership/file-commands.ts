@@ -51,13 +51,15 @@ function hostsOf(region: string, { host, machine }: AddOptions): Readonly<Record
 
 function printed(result: FilesChanged, steps: readonly string[], { json }: FilesOptions): void {
   if (result.kind === 'refused') throw new CliError(result.reason);
-  const { file, edited, cluster, regions } = result;
+  const { file, edited, certified, cluster, regions } = result;
   if (json === true) {
-    printJson({ cluster, regions, file, edited, steps });
+    printJson({ cluster, regions, file, edited, certified, steps });
     return;
   }
   if (file !== null) console.log(`${relative('.', file)}   written`);
   for (const one of edited) console.log(`${relative('.', one)}   regions: ${regions.join(', ')}`);
+  for (const one of certified)
+    console.log(`${one}   its gateways' certificates name the endpoints of the region that comes`);
   console.log(['then, in this order:', ...steps.map((step, index) => `  ${index + 1}. ${step}`)].join('\n'));
 }
 
@@ -75,6 +77,11 @@ async function addRegion(given: string, options: AddOptions): Promise<void> {
     [
       `copy the folder ${region} to its machine as /etc/sextant, and start its processes there: NATS, storage nodes, agent, gateways`,
       `sextant region add ${region}   (it waits until ${region} has everything)`,
+      ...(result.kind === 'changed' && result.certified.length > 0
+        ? [
+            `copy certs/ of ${result.certified.join(', ')} to the machines there: gateways read their certificates by themselves`,
+          ]
+        : []),
       'copy the changed region.yaml to the machines of the other regions: they read it at their next start, and nothing has to be started again now',
     ],
     options,

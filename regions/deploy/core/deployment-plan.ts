@@ -1,6 +1,6 @@
 /** A new deployment on machines of its own: out of regions, hosts and ports, the files of all machines. */
 import { natsTopology, witness } from './nats-topology.ts';
-import type { NatsPart } from './region-rules.ts';
+import type { EndpointPart, NatsPart } from './region-rules.ts';
 import type { RegionPlan, WitnessPlan } from './region-text.ts';
 
 /** What `sextant init` is told. Hosts are addresses or names without a port. */
@@ -16,6 +16,8 @@ export interface DeploymentRequest {
   readonly basePort: number;
   /** Gateways of each region. */
   readonly gateways: number;
+  /** Whether each region has endpoints: one address for all its gateways. */
+  readonly endpoints: boolean;
   /** What a gateway is told beside its name and address. */
   readonly gatewayKeys: (gateway: string, region: string) => Readonly<Record<string, unknown>>;
   /** Who may connect where PostgreSQL keeps the databases; left out: SQLite keeps them. */
@@ -40,6 +42,7 @@ const zoneLetters = ['a', 'b', 'c'] as const;
 const nodesPerZone = 2;
 /** Offsets from the base port, as those of a local deployment. */
 const offsets = {
+  endpoint: 0,
   node: 1,
   agent: 10,
   gateway: 11,
@@ -51,9 +54,14 @@ const offsets = {
   postgres: 20,
 } as const;
 export const gatewaysMax = 1 + offsets.writer - offsets.moreGateways;
+/** Behind those of the gateways, for PostgreSQL clients. */
+const postgresEndpoints = {
+  writer: offsets.postgres + gatewaysMax,
+  reader: offsets.postgres + gatewaysMax + 1,
+};
 const portMax = 65_535;
 const portsUsed = offsets.reader + 1;
-const portsUsedWithPostgres = offsets.postgres + gatewaysMax;
+const portsUsedWithPostgres = postgresEndpoints.reader + 1;
 export const initBasePortMax = portMax - portsUsed;
 
 /** The port of a region's gateway, by its place among them, counted from the first port of the region. */
@@ -76,7 +84,7 @@ const hostOf = ({ hosts }: DeploymentRequest, name: string, region: string): str
 
 /** The files of a deployment, or what is missing or in the way. Pure: nothing is looked up. */
 export function planDeployment(request: DeploymentRequest): DeploymentPlan {
-  const { cluster, regions, hosts, basePort, gateways, postgresUsers } = request;
+  const { cluster, regions, hosts, basePort, gateways, endpoints, postgresUsers } = request;
   const ports = postgresUsers === undefined ? portsUsed : portsUsedWithPostgres;
   const { dataDir, secrets, certificatesDir } = request;
   const shared = { cluster, regions, secrets, certificatesDir };
@@ -135,6 +143,17 @@ export function planDeployment(request: DeploymentRequest): DeploymentPlan {
         .map((other) => ({ region: other, address: at(other, offsets.natsRoute) })),
     }),
   });
+  const endpointOf = (region: string): EndpointPart => ({
+    address: at(region, offsets.endpoint),
+    writer: at(region, offsets.writer),
+    reader: at(region, offsets.reader),
+    ...(postgresUsers !== undefined && {
+      postgres: {
+        writer: at(region, postgresEndpoints.writer),
+        reader: at(region, postgresEndpoints.reader),
+      },
+    }),
+  });
   const planned = regions.map((region): RegionPlan => {
     const nodes = zonesOf(region).flatMap((az, zone) =>
       Array.from({ length: nodesPerZone }, (_, index) => {
@@ -160,6 +179,7 @@ export function planDeployment(request: DeploymentRequest): DeploymentPlan {
       nodes,
       agent,
       gateways: own,
+      ...(endpoints && gateways > 0 && { endpoint: endpointOf(region) }),
       nats: natsOf(region),
     };
   });

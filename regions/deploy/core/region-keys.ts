@@ -137,6 +137,10 @@ export const regionKeys: readonly RegionKey[] = [
       'One address for all gateways: `sextant endpoint` takes connections there and hands each to a gateway that lives. Left out: there is no such process.',
   },
   {
+    key: 'endpoint.address',
+    meaning: 'host:port where it serves /healthz, /readyz and /metrics. Left out: nowhere.',
+  },
+  {
     key: 'endpoint.writer',
     meaning: 'host:port that leads to the gateway that writes, in whatever region it is.',
   },

@@ -40,6 +40,8 @@ export interface ServerFile {
 
 /** Where the endpoints of a region listen. */
 export interface EndpointPart {
+  /** Where it tells how it is. */
+  readonly address?: string | undefined;
   readonly writer: string;
   readonly reader: string;
   /** The same two for PostgreSQL clients. */
@@ -76,15 +78,25 @@ const endpointListeners = ({ endpoint }: RegionShape): readonly Listener[] => {
     { part: endpoint, path: ['endpoint'] },
     { part: endpoint?.postgres, path: ['endpoint', 'postgres'] },
   ];
-  return parts.flatMap(({ part, path }) =>
+  const led = parts.flatMap(({ part, path }) =>
     part === undefined
       ? []
       : (['writer', 'reader'] as const).map((key) => ({ address: part[key], path: [...path, key] })),
   );
+  const own = endpoint?.address;
+  return own === undefined ? led : [{ address: own, path: ['endpoint', 'address'] }, ...led];
 };
 
-/** A gateway's own key, as far as it is there: what it may be is the gateway's to say. */
-function postgresListeners(
+/** Where the endpoints of regions take clients, whatever their protocol. */
+export const endpointAddresses = (
+  regions: readonly { readonly endpoint?: EndpointPart | undefined }[],
+): readonly string[] =>
+  regions.flatMap(({ endpoint }) =>
+    [endpoint, endpoint?.postgres].flatMap((part) => (part === undefined ? [] : [part.writer, part.reader])),
+  );
+
+/** Where a gateway takes PostgreSQL clients, of a key of its own, as far as it is there: what it may be is the gateway's to say. */
+export function postgresListeners(
   { postgres }: RegionShape['gateways'][number],
   index: number,
 ): readonly Listener[] {

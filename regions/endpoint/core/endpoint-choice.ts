@@ -44,6 +44,17 @@ export const endpointLimits = {
   waitMs: 10_000,
 } as const;
 
+/** How a gateway is, as far as the endpoint has heard. */
+export type GatewayState = 'writing' | 'ready' | 'unready' | 'silent' | 'unasked';
+
+/** A gateway as the endpoint sees it. */
+export interface GatewaySight {
+  readonly id: string;
+  readonly state: GatewayState;
+  /** Handed to it, and open. */
+  readonly connections: number;
+}
+
 interface Sight {
   readonly region: string;
   probe: Probe | null;
@@ -116,6 +127,23 @@ export class EndpointChoice {
   /** Connections handed to that gateway which are still open. */
   connectionsOf(id: string): number {
     return this.sights.get(id)?.connections ?? 0;
+  }
+
+  /** Every gateway that is known. */
+  get gateways(): readonly GatewaySight[] {
+    return [...this.sights].map(([id, sight]) => ({
+      id,
+      state: this.stateOf(sight),
+      connections: sight.connections,
+    }));
+  }
+
+  private stateOf(sight: Sight): GatewayState {
+    const { probe } = sight;
+    if (probe === null) return 'unasked';
+    if (probe.kind !== 'answered') return 'silent';
+    if (this.isWriter(sight)) return 'writing';
+    return probe.ready ? 'ready' : 'unready';
   }
 
   /**

@@ -10,6 +10,8 @@ export const portsPerRegion = 20;
 const postgresOffset = portsPerRegion * (regionsMax + 2);
 /** Two of each region behind those. */
 const postgresEndpointOffset = postgresOffset + localGatewaysMax * (regionsMax + 1);
+/** One of each region behind those. */
+const endpointOffset = postgresEndpointOffset + 2 * (regionsMax + 1);
 export type RegionPorts = {
   readonly nodes: readonly number[];
   readonly agent: number;
@@ -24,6 +26,8 @@ export type RegionPorts = {
   /** Where its endpoints take them. */
   readonly postgresWriter: number;
   readonly postgresReader: number;
+  /** Where its endpoints tell how they are. */
+  readonly endpoint: number;
 };
 
 /** Ports of the region with this index. */
@@ -42,6 +46,7 @@ export function portsOf(basePort: number, regionIndex: number): RegionPorts {
     ),
     postgresWriter: basePort + postgresEndpointOffset + 2 * regionIndex,
     postgresReader: basePort + postgresEndpointOffset + 2 * regionIndex + 1,
+    endpoint: basePort + endpointOffset + regionIndex,
   };
 }
 
@@ -49,4 +54,4 @@ export function portsOf(basePort: number, regionIndex: number): RegionPorts {
 export const supervisorPort = (basePort: number): number => basePort;
 
 /** Highest base port with which the last region's ports, and the witness's, still are ports. */
-export const basePortMax = 65_535 - postgresEndpointOffset - 2 * (regionsMax + 1);
+export const basePortMax = 65_535 - endpointOffset - (regionsMax + 1);

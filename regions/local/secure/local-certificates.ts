@@ -6,6 +6,7 @@ import { join, resolve } from 'node:path';
 import type { IdentityFiles, Role } from '../../../storage/index.ts';
 import { directoryOf, fileNames } from '../../certs/core/certificate-plan.ts';
 import { natsTopology } from '../../deploy/core/nats-topology.ts';
+import { endpointName } from '../../deploy/region-file.ts';
 
 /** One process that has a certificate. */
 export interface LocalProcess {
@@ -42,10 +43,11 @@ export const natsIdentity = (server: string): LocalProcess => ({
   name: 'nats',
 });
 
-/** Of a region's storage nodes, one that joins among them, and of its gateways. */
+/** Of a region's storage nodes, one that joins among them, and of its gateways; and whether it has endpoints. */
 export interface ProcessNames {
   readonly nodes: (region: string) => readonly string[];
   readonly gateways: (region: string) => readonly string[];
+  readonly hasEndpoint: (region: string) => boolean;
 }
 
 /** Who has a certificate in an encrypted deployment: every process, and the command line. */
@@ -61,6 +63,7 @@ export function certifiedProcesses(
       ...namesIn.nodes(region).map((name) => ({ region, role: 'storage', name }) as const),
       { region, role: 'agent', name: 'agent' },
       ...namesIn.gateways(region).map((name) => ({ region, role: 'gateway', name }) as const),
+      ...(namesIn.hasEndpoint(region) ? [{ region, role: 'endpoint', name: endpointName } as const] : []),
     ]),
     ...(first === undefined ? [] : [operatorOf(first)]),
   ];

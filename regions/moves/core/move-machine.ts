@@ -320,10 +320,13 @@ const promoteFrom = (move: MoveState, { view }: Of<'changed'>): MoveStep => {
   return move.why === null ? stay(begun) : giveUpCancelled(begun);
 };
 
-/** Held by somebody else than was waited for, or renewed once more: that lease has to lapse, too. */
+/**
+ * Held by somebody else than was waited for, or renewed once more: that lease has to lapse, too. Or the primary was heard a moment ago,
+ * holding more: it is heard again, or known to be silent, soon.
+ */
 const deposeRefused: Cell<'refused'> = (move, event, nowMs) => {
   if (move.why !== null) return stopCancelled(move);
-  if (event.code === 'held' && nowMs < move.deadlineMs)
+  if ((event.code === 'held' || event.code === 'primary-silent') && nowMs < move.deadlineMs)
     return stay({ ...move, phase: 'waiting-for-lease', renewals: null });
   return refuse(move, event);
 };

@@ -14,7 +14,7 @@ import {
 } from '../../../storage/core.ts';
 import type { Shipped } from '../../bus/core/messages.ts';
 import { reportLimits } from '../../status/core/report-limits.ts';
-import { shippingLimits } from './shipping-limits.ts';
+import { heartbeatDueMs } from './shipping-limits.ts';
 
 export type ReceiverEvent =
   /** `transitMs`: how long it was on its way, by the clock offset as known. */
@@ -99,6 +99,11 @@ export class Receiver {
     return this.levelAtMs === null ? null : Math.max(0, nowMs - this.levelAtMs);
   }
 
+  /** It follows and has all that its primary has called durable: time alone brings nothing but acknowledgements. */
+  get isQuiet(): boolean {
+    return this.stateNow.kind === 'following' && this.vdl >= this.primaryVdlLsn;
+  }
+
   step(event: ReceiverEvent, nowMs: number): readonly ReceiverEffect[] {
     this.effects = [];
     switch (event.kind) {
@@ -124,7 +129,7 @@ export class Receiver {
         if (this.stateNow.kind === 'following') this.stateNow = { kind: 'waiting' };
         break;
       case 'tick':
-        if (nowMs - this.ackedAtMs >= shippingLimits.heartbeatMs) this.ack(false, nowMs);
+        if (nowMs - this.ackedAtMs >= heartbeatDueMs) this.ack(false, nowMs);
         break;
       default:
         unreachable(event);

@@ -8,7 +8,7 @@ import type { ShipAck } from '../../bus/core/messages.ts';
 import { reportLimits } from '../../status/core/report-limits.ts';
 import { type CommitMark, CommitMarks } from './commit-marks.ts';
 import type { RememberedLag } from './lag-memory.ts';
-import { shippingLimits } from './shipping-limits.ts';
+import { heartbeatDueMs, shippingLimits } from './shipping-limits.ts';
 
 export type ShipperEvent =
   | { readonly kind: 'acked'; readonly ack: ShipAck }
@@ -223,6 +223,12 @@ export class Shipper {
     return this.ackedVdl < this.vdl;
   }
 
+  /** It has everything, and the read of what comes next is under way: time alone brings nothing but heartbeats. */
+  get isQuiet(): boolean {
+    const { cursor } = this;
+    return cursor !== null && this.received >= cursor && this.fetchingFrom === cursor && !this.isBehind;
+  }
+
   /** How much is stored there; within a large transaction it rises while the VDL stands. */
   get storedTo(): Lsn {
     return maxLsn(this.ackedVcl, this.ackedVdl);
@@ -404,7 +410,7 @@ export class Shipper {
       this.resends = Math.min(this.resends + 1, 16);
       this.rewind(nowMs);
     }
-    if (nowMs - this.sentAtMs >= shippingLimits.heartbeatMs) this.beat(nowMs);
+    if (nowMs - this.sentAtMs >= heartbeatDueMs) this.beat(nowMs);
     this.fetch(nowMs);
     this.look(nowMs);
   }

@@ -19,8 +19,10 @@ export const shippingLimits = {
    * same whatever is in them, at the primary, on the way and at the six nodes that keep it. A lone write leaves at once.
    */
   shipEveryMs: 20,
-  /** A secondary hears from its shipper at least this often. */
+  /** A secondary hears from its shipper at least this often, and acknowledges as often. */
   heartbeatMs: 200,
+  /** A tick that comes so much before a heartbeat is due sends it: the next tick would be far too late. */
+  heartbeatEarlyMs: 25,
   /** Without progress for this long, a shipper starts again from what was acknowledged. */
   resendAfterMs: 1_000,
   /** The pause between such starts doubles while nothing gets on, up to this. */
@@ -34,6 +36,9 @@ export const shippingLimits = {
   /** Commit times kept per secondary to tell its lag; more than this are thinned. */
   commitMarksMax: 4_096,
 } as const;
+
+/** Since the last word, when a tick says the next. */
+export const heartbeatDueMs = shippingLimits.heartbeatMs - shippingLimits.heartbeatEarlyMs;
 
 assert(
   shippingLimits.windowBytes > 4 * shippingLimits.messageBytes,

@@ -8,7 +8,7 @@ export const retentionReportSchema = z.object({
   held: z
     .array(z.object({ reason: z.string(), bytes: z.number() }))
     .describe(
-      'Redo above that, by what it is kept for: `window`; `secondary <region>` or `backup`, which lacks it; `images`, which fewer than four nodes have; `lost writes`, which are being looked for; `files`, for the rest of a file.',
+      'Redo above that, by what it is kept for: `window`; `secondary <region>` or `backup`, which lacks it; `images`, which fewer than four nodes have; `lost writes`, which are being looked for; `primary <region>`, whose nodes keep it, so that a branch may leave there yet; `control record`, which the primary could not read; `files`, for the rest of a file.',
     ),
   letGo: z
     .array(z.object({ region: z.string(), reason: z.string() }))

@@ -60,6 +60,8 @@ export interface RetentionQuestion {
   readonly backup: Wanted | null;
   /** The branches that are here; left out or null while it is not known which there are. */
   readonly branches?: BranchNeeds | null;
+  /** What keeps the floor down beside those that need the log (R96); left out or null where nothing does. */
+  readonly bound?: Holder | null;
   /** The newest answer of each node that has one. */
   readonly answers: ReadonlyMap<NodeId, RetainedReply>;
   /** The nodes of the region: two sets while one is being replaced. */
@@ -76,9 +78,15 @@ export interface LetGo {
   readonly reason: string;
 }
 
+/** Who holds the log, from where on. */
+export interface Holder {
+  readonly reason: string;
+  readonly at: Lsn;
+}
+
 /** Part of the log, in bytes of redo, and who holds it. */
 export interface HeldBytes {
-  /** `window`, `images`, `files`, `lost writes`, `backup`, `secondary <region>`, or `branch <name>`. */
+  /** `window`, `images`, `files`, `lost writes`, `backup`, `control record`, `primary <region>`, `secondary <region>`, or `branch <name>`. */
   readonly reason: string;
   readonly bytes: number;
 }
@@ -91,18 +99,14 @@ export interface RetentionOrder {
   readonly floor: Lsn;
 }
 
-interface Holder {
-  readonly reason: string;
-  readonly at: Lsn;
-}
-
 /** R60: what a region that is away lacks is kept until it lacks it for longer than the window, or `awayFactor` times `bytes` of it. */
 export function orderRetention(question: RetentionQuestion): RetentionOrder {
-  const { config, me, neighbours, isSearching, backup, branches = null, nowUs } = question;
+  const { config, me, neighbours, isSearching, backup, branches = null, bound = null, nowUs } = question;
   const onPath = new Map([...question.answers].filter(([, { head }]) => head === me.epoch));
   const answers = [...onPath.values()];
   const letGo: LetGo[] = [];
   const holders: Holder[] = isSearching ? [{ reason: 'lost writes', at: zeroLsn }] : [];
+  if (bound !== null) holders.push(bound);
   const longest = Math.max(0, ...answers.map(({ logBytes }) => logBytes));
   for (const neighbour of neighbours) {
     const { region, at } = neighbour;

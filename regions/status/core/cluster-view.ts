@@ -84,6 +84,12 @@ export class ClusterView {
     this.gatewayReports.set(`${report.region}/${report.gateway}`, { report, atMs: nowMs });
   }
 
+  /** Whether the sender of a report was heard lately, before this one. */
+  knows(report: Report, nowMs: number): boolean {
+    if (report.kind === 'region') return this.region(report.region, nowMs) !== null;
+    return recent(this.gatewayReports.get(`${report.region}/${report.gateway}`), nowMs) !== null;
+  }
+
   /** The last report of a region, if it is recent. */
   region(name: string, nowMs: number): RegionReport | null {
     return recent(this.regionReports.get(name), nowMs);

@@ -85,7 +85,7 @@ export const regionReportSchema = z.object({
   following: z.boolean(),
   followed: z.string().nullable().optional(),
   primaryVdl: z.int().min(0).nullable(),
-  /** For a secondary: how long before it was sent the region held all that its primary had called durable. */
+  /** For a secondary: at most so long before it was sent the region held all that its primary had called durable. */
   levelMsAgo: z.number().nullable().optional(),
   /** For a secondary: how long it has stood still behind a primary that it hears; 0 while it gets on. */
   stalledMs: z.number().optional(),
@@ -108,6 +108,7 @@ export const regionReportSchema = z.object({
   failovers: z.array(z.object({ id: z.string(), epoch: z.int() })).exactOptional(),
   /** How long the last moves to this region took; see `MoveStopwatch`. Left out by an older agent. */
   took: z.object({ switchoverMs: z.number().nullable(), promotionMs: z.number().nullable() }).exactOptional(),
+  /** When it was first said: a region that has nothing new to say says the same again. */
   sentAtMs: z.number(),
   /** What is wrong with NATS as its agent sees it, in words. */
   trouble: z.string().exactOptional(),

@@ -26,7 +26,7 @@ const rules: Readonly<Record<Door, Rule>> = {
     admitted: 'requests from agents, gateways and operators of its cluster',
   },
   watch: {
-    roles: ['storage', 'agent', 'gateway', 'nats', 'operator'],
+    roles: ['storage', 'agent', 'gateway', 'endpoint', 'nats', 'operator'],
     regions: 'any',
     admitted: 'requests from its own cluster',
   },

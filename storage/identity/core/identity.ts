@@ -3,7 +3,7 @@
  * is, which may change; this says what it may do.
  */
 
-export const roles = ['storage', 'agent', 'gateway', 'nats', 'operator'] as const;
+export const roles = ['storage', 'agent', 'gateway', 'endpoint', 'nats', 'operator'] as const;
 /** `operator` is a person or a tool, such as the command line or Prometheus. */
 export type Role = (typeof roles)[number];
 
@@ -67,6 +67,7 @@ const roleWords: Readonly<Record<Role, string>> = {
   storage: 'storage node',
   agent: 'agent',
   gateway: 'gateway',
+  endpoint: 'endpoint',
   nats: 'NATS server',
   operator: 'operator',
 };

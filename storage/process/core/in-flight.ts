@@ -62,8 +62,11 @@ export class InFlight<T extends object> implements Iterable<T> {
 
   /** What is here with its numbers, in no particular order. */
   *entries(): Generator<readonly [number, T]> {
-    for (const [slot, value] of this.values.entries())
+    // Most often nothing is under way, and there are hundreds of slots.
+    for (let slot = 0; this.count > 0 && slot < this.values.length; slot++) {
+      const value = this.values[slot];
       if (value !== undefined) yield [this.numbers[slot] ?? 0, value];
+    }
     yield* this.strays;
   }
 

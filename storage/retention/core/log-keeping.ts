@@ -5,7 +5,7 @@
 import type { Branches } from '../../branches/core/branches.ts';
 import type { EpochTree } from '../../history/epoch-tree.ts';
 import type { Segment } from '../../log/core/segment.ts';
-import { type Epoch, type Lsn, zeroLsn } from '../../redo/ids.ts';
+import { type Epoch, type Lsn, mainBranch, zeroLsn } from '../../redo/ids.ts';
 import type { RetainedReply, RetainRequest } from '../../wire/core/messages.ts';
 import {
   dropsNothing,
@@ -46,7 +46,8 @@ export class LogKeeping {
     const { tree, segment } = this;
     const isKnown = branches.listed(request);
     const { neededHeads: alsoOn } = branches;
-    const question = { tree, segment, durable: branches.main.durable, request, holdings, alsoOn };
+    const newest = tree.headOf(mainBranch);
+    const question = { tree, segment, durable: branches.main.durable, request, holdings, alsoOn, newest };
     // S33: of a branch that this node does not know it cannot tell what is needed.
     const planned = isKnown ? planRetention(question) : dropsNothing(segment);
     const plan = isStuck && isKnown ? { ...planned, floor: ownImages(question) ?? planned.floor } : planned;

@@ -35,6 +35,8 @@ export interface RetentionQuestion {
   readonly holdings: Holdings;
   /** Heads of the branches that live: the floor lies on their paths too, and the log stays as far as they lead (S33). */
   readonly alsoOn?: readonly Epoch[];
+  /** The newest fork of `main` that the node knows. What lies on the way to it stays, before anybody has said that it is durable (S20). */
+  readonly newest?: Epoch;
 }
 
 export interface RetentionPlan {
@@ -158,17 +160,17 @@ function allowedBoundaries(question: RetentionQuestion): readonly Floor[] {
 }
 
 /**
- * The highest number such that no file up to it holds a frame above the floor of the durable path or of a branch that lives. Frames that no path leads to
- * go with the files they are in; a file that holds nothing else waits for the next one.
+ * The highest number such that no file up to it holds a frame above the floor of the durable path, of the newest one or of a branch
+ * that lives. Frames that no path leads to go with the files they are in; a file that holds nothing else waits for the next one.
  */
 function filesBelow(
   files: readonly LogFileFacts[],
-  { segment, durable, alsoOn = [] }: RetentionQuestion,
+  { segment, durable, newest = durable.head, alsoOn = [] }: RetentionQuestion,
   floor: Lsn,
 ): number {
   let through = 0;
   for (const { number } of files) {
-    const end = [durable.head, ...alsoOn].reduce(
+    const end = [durable.head, newest, ...alsoOn].reduce(
       (highest, head) => maxLsn(highest, segment.endInFile(head, number)),
       zeroLsn,
     );

@@ -20,6 +20,7 @@ beforeAll(async () => {
   const made = await initialize({
     ...asked,
     engine: 'sqlite',
+    endpoints: false,
     cluster: 'shop',
     regions: [east, europe],
     hosts: { [east]: '10.0.0.1', [europe]: '10.0.0.2', witness: '10.0.0.9' },
@@ -148,6 +149,7 @@ test('a region that comes has PostgreSQL databases where the others have them, a
     const made = await initialize({
       ...asked,
       engine: 'postgres',
+      endpoints: true,
       cluster: 'shop',
       regions: [east, europe],
       hosts: { [east]: '10.0.0.1', [europe]: '10.0.0.2', witness: '10.0.0.9' },
@@ -157,6 +159,8 @@ test('a region that comes has PostgreSQL databases where the others have them, a
     expect(made.kind).toBe('made');
     const added = await addRegionFiles(own, { ...asked, region: asia, hosts: { [asia]: '10.0.0.3' } });
     if (added.kind === 'refused') throw new Error(added.reason);
+    // Its endpoints lead to the gateways of the others, whose certificates have to name its host from now on.
+    expect(added.kind === 'changed' && added.certified).toEqual([east, europe]);
     const users = (region: string) =>
       /users: \[.*?\]/.exec(readFileSync(join(own, region, 'region.yaml'), 'utf8'))?.[0];
     expect(users(asia)).toContain('SCRAM-SHA-256$');

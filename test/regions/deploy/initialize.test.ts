@@ -25,6 +25,7 @@ const request: InitRequest = {
   dataDir: '/var/lib/sextant',
   basePort: 7000,
   gateways: 2,
+  endpoints: true,
   engine: 'sqlite',
   dir,
   force: false,
@@ -62,6 +63,22 @@ describe('the plan of a deployment', () => {
       ],
     });
     expect(planned.witness).toBeUndefined();
+  });
+
+  test('gives each region endpoints, with an address of their own to be watched at, unless nobody wants them', () => {
+    const planned = plan({ postgresUsers: [] });
+    if (planned.kind === 'refused') throw new Error(planned.reason);
+    expect(planned.regions[0]?.endpoint).toEqual({
+      address: '10.0.0.1:7000',
+      writer: '10.0.0.1:7018',
+      reader: '10.0.0.1:7019',
+      postgres: { writer: '10.0.0.1:7025', reader: '10.0.0.1:7026' },
+    });
+    for (const changes of [{ endpoints: false }, { gateways: 0 }]) {
+      const without = plan(changes);
+      if (without.kind === 'refused') throw new Error(without.reason);
+      expect(without.regions.map(({ endpoint }) => endpoint)).toEqual([undefined, undefined, undefined]);
+    }
   });
 
   test('regions that share a machine keep their data apart there, and others where they were told', () => {
@@ -196,6 +213,12 @@ describe('what is written', () => {
       /gateways\.1\.limits\.sofas: unknown limit/,
     ],
     [
+      'an endpoint on a host that the certificates of gateways do not name',
+      'eu-west-1/region.yaml',
+      (text) => text.replace('writer: db.eu.example:7018', 'writer: lb.eu.example:7018'),
+      /:\d{2,}:\d{2,}: gateways\.1\.tls\.certFile: the certificate is not for lb\.eu\.example, where the endpoint of eu-west-1/,
+    ],
+    [
       'the key of another certificate, and keys of tokens that are not there',
       'eu-west-1/region.yaml',
       (text) => text.replace('gateway/g1/key.pem', 'gateway/g2/key.pem').replace('jwks.json', 'none.json'),
@@ -247,10 +270,16 @@ describe('where PostgreSQL keeps the databases', { timeout: 120_000 }, () => {
     const { files, postgres } = await made();
     expect(await checkFiles(files, gateway)).toEqual({ problems: [], absent: [] });
     expect(postgres.addresses).toEqual([
+      '10.0.0.1:7025',
+      '10.0.0.1:7026',
       '10.0.0.1:7020',
       '10.0.0.1:7021',
+      'db.eu.example:7025',
+      'db.eu.example:7026',
       'db.eu.example:7020',
       'db.eu.example:7021',
+      '[fd00::3]:7025',
+      '[fd00::3]:7026',
       '[fd00::3]:7020',
       '[fd00::3]:7021',
     ]);
@@ -276,6 +305,7 @@ describe('where PostgreSQL keeps the databases', { timeout: 120_000 }, () => {
     if (planned.kind === 'refused') throw new Error(planned.reason);
     const listeners = planned.regions.flatMap((region) => listenersOf({ ...region, name: region.region }));
     expect(clashes(listeners)).toEqual([]);
-    expect(listeners.filter(({ path }) => path.includes('postgres'))).toHaveLength(6);
+    // Two gateways and two endpoints in each.
+    expect(listeners.filter(({ path }) => path.includes('postgres'))).toHaveLength(12);
   });
 });

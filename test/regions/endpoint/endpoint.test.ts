@@ -1,11 +1,15 @@
 /** The endpoints of a region by real sockets, before gateways that say what they are told to say. */
 import { createServer as createHttpServer, type Server as HttpServer } from 'node:http';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
-import { afterEach, expect, test } from 'vitest';
-import { endpointConfigSchema } from '../../../regions/endpoint/config.ts';
+import { afterEach, describe, expect, test } from 'vitest';
+import { endpointConfigSchema } from '../../../regions/deploy/endpoint-config.ts';
+import { endpointLimits } from '../../../regions/endpoint/core/endpoint-choice.ts';
 import { Endpoint } from '../../../regions/endpoint/endpoint.ts';
-import { createLogger } from '../../../telemetry/index.ts';
+import { serveEndpointHttp } from '../../../regions/endpoint/endpoint-http.ts';
+import { endpointObserver } from '../../../regions/endpoint/endpoint-metrics.ts';
+import { createLogger, MetricRegistry, metrics } from '../../../telemetry/index.ts';
 import { eventually } from '../../storage/region-harness.ts';
+import { samplesOf } from '../../telemetry/metrics/exposition.ts';
 
 const closers: (() => Promise<unknown> | unknown)[] = [];
 afterEach(async () => {
@@ -24,6 +28,7 @@ async function listening<T extends HttpServer | Server>(server: T): Promise<T> {
 class Gateway {
   readonly id: string;
   phase = 'reading';
+  ready = true;
   readonly sockets = new Set<Socket>();
   readonly http: string;
   readonly postgres: string;
@@ -40,7 +45,7 @@ class Gateway {
     const http = createHttpServer((request, response) => {
       const body =
         request.url === '/readyz'
-          ? { ready: true, phase: gateway.phase, epoch: 1 }
+          ? { ready: gateway.ready, phase: gateway.phase, epoch: 1 }
           : { epoch: 1, primary: null, writer: null, gateways: others() };
       response.end(JSON.stringify(body));
     });
@@ -68,6 +73,12 @@ class Gateway {
 }
 
 async function endpointOf(gateways: readonly object[]): Promise<readonly number[]> {
+  return (await watchedEndpoint(gateways)).endpoint.ports;
+}
+
+async function watchedEndpoint(
+  gateways: readonly object[],
+): Promise<{ endpoint: Endpoint; registry: MetricRegistry }> {
   const config = endpointConfigSchema.parse({
     cluster: 'c1',
     secret: 's'.repeat(32),
@@ -79,9 +90,12 @@ async function endpointOf(gateways: readonly object[]): Promise<readonly number[
     tls: false,
   });
   const log = createLogger({ service: 'test', region: 'us', component: 'endpoint', level: 'silent' });
-  const endpoint = await Endpoint.start(config, log);
+  const registry = new MetricRegistry({ process: 'endpoint' }, metrics.droppedSeries);
+  const observer = endpointObserver(registry, ['http', 'postgres']);
+  const endpoint = await Endpoint.start(config, log, observer);
+  observer.watch(() => endpoint);
   closers.push(() => endpoint.close());
-  return endpoint.ports;
+  return { endpoint, registry };
 }
 
 interface Client {
@@ -152,4 +166,80 @@ test('why a gateway lets its client go reaches the client, and its next connecti
   await eventually('it is told', () => client.isClosed());
   expect(client.said()).toBe(`us/g1${words}`);
   await leadsTo(writer, 'us/g2');
+});
+
+describe('what an endpoint tells', () => {
+  /** Samples by name and labels, without those that every series has. */
+  async function scraped(port: number): Promise<ReadonlyMap<string, number>> {
+    const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+    const samples = samplesOf(text).map(({ name, labels, value }) => {
+      const { process: _, ...own } = labels;
+      return [`${name} ${Object.values(own).join(' ')}`.trim(), value] as const;
+    });
+    return new Map(samples);
+  }
+
+  async function watched(gateways: readonly object[]) {
+    const { endpoint, registry } = await watchedEndpoint(gateways);
+    const log = createLogger({ service: 'test', region: 'us', component: 'endpoint', level: 'silent' });
+    const server = await serveEndpointHttp('127.0.0.1:0', {
+      registry,
+      gateways: () => endpoint.gateways,
+      credentials: undefined,
+      log,
+    });
+    closers.push(() => new Promise((resolve) => server.close(resolve)));
+    return { endpoint, port: portOf(server) };
+  }
+
+  test('are its connections by port, what became of others, and how it sees each gateway', async () => {
+    const one = await Gateway.start('us/g1');
+    const dead = await Gateway.start('us/g2');
+    one.phase = 'writing';
+    dead.end();
+    const { endpoint, port } = await watched(
+      [one, dead].map(({ id, http, postgres }) => ({ gateway: id.slice(3), address: http, postgres })),
+    );
+    const [, , writer, reader] = endpoint.ports;
+    await leadsTo(writer, 'us/g1');
+    // Of two that read the one that nobody has comes first, and refuses.
+    await leadsTo(reader, 'us/g1');
+    const samples = await scraped(port);
+    expect(samples.get('sextant_endpoint_handed_over_total writer postgres')).toBeGreaterThan(0);
+    expect(samples.get('sextant_endpoint_connections writer postgres')).toBeGreaterThan(0);
+    expect(samples.get('sextant_endpoint_connections writer http')).toBe(0);
+    expect(samples.get('sextant_endpoint_wait_seconds_count writer postgres')).toBeGreaterThan(0);
+    expect(samples.get('sextant_endpoint_dials_failed_total us/g2')).toBeGreaterThan(0);
+    expect(samples.get('sextant_endpoint_refused_total reader postgres no_gateway')).toBe(0);
+    expect(samples.get('sextant_endpoint_gateways writing')).toBe(1);
+    expect(samples.get('sextant_endpoint_gateway_answers us/g1')).toBe(1);
+    expect(samples.get('sextant_endpoint_gateway_connections us/g1')).toBeGreaterThan(0);
+  });
+
+  test('is that it is ready while a gateway serves, and else how each of them is', async () => {
+    const one = await Gateway.start('us/g1');
+    const { port } = await watched([{ gateway: 'g1', address: one.http, postgres: one.postgres }]);
+    const ready = () => fetch(`http://127.0.0.1:${port}/readyz`);
+    await eventually('it is ready', async () => (await ready()).status === 200);
+    one.ready = false;
+    await eventually('it is not ready', async () => (await ready()).status === 503);
+    expect(await (await ready()).json()).toEqual({
+      ready: false,
+      reason: 'no gateway serves: us/g1 is not ready',
+    });
+    expect((await fetch(`http://127.0.0.1:${port}/v2/pipeline`)).status).toBe(404);
+    expect((await fetch(`http://127.0.0.1:${port}/readyz`, { method: 'POST' })).status).toBe(405);
+  });
+
+  test('a connection that no gateway takes is counted as refused', async () => {
+    const dead = await Gateway.start('us/g1');
+    dead.end();
+    const { endpoint, port } = await watched([
+      { gateway: 'g1', address: dead.http, postgres: dead.postgres },
+    ]);
+    const client = clientOf(endpoint.ports[2]);
+    await eventually('it is let go', () => client.isClosed(), endpointLimits.waitMs + 10_000);
+    const samples = await scraped(port);
+    expect(samples.get('sextant_endpoint_refused_total writer postgres no_gateway')).toBe(1);
+  }, 40_000);
 });

@@ -209,6 +209,13 @@ const rows: readonly Row[] = [
     [],
   ],
   [
+    'the primary holds more and fell silent a moment ago',
+    in_('failover', 'deposing'),
+    { kind: 'refused', code: 'primary-silent', reason: 'x' },
+    'waiting-for-lease',
+    [],
+  ],
+  [
     'the judgement is against it',
     in_('failover', 'deposing'),
     { kind: 'refused', code: 'TARGET_BEHIND', reason: 'x' },

@@ -36,6 +36,13 @@ export const next = (transition: Transition): ControlRecord => {
   return transition.record;
 };
 
+/** What a region says that it holds. */
+interface Told {
+  readonly epoch: number;
+  readonly vdl: number | null;
+  readonly primaryVdl?: number;
+}
+
 /** The agent of eu-west-1 as `Moves` sees it: a store, and what the agent has seen of it, which a test may hold back. */
 export class Agent implements ControlStore {
   record: ControlRecord = next(acquire(initialControlRecord(us), { region: us, holder: old, lapsed: false }));
@@ -149,12 +156,21 @@ export class Agent implements ControlStore {
   }
 
   /** The third region's agent says what it holds. */
-  third(held: { readonly epoch: number; readonly vdl: number | null; readonly primaryVdl?: number }): void {
+  third(held: Told): void {
+    this.tells(ap, held);
+  }
+
+  /** The primary's agent says what its region holds. */
+  primaryHolds(vdl: number): void {
+    this.tells(us, { epoch: 1, vdl });
+  }
+
+  private tells(region: typeof eu, held: Told): void {
     this.view.heard(
       {
         kind: 'region',
         v: 1,
-        region: ap,
+        region,
         agent: 'a',
         gateway: null,
         epoch: held.epoch,

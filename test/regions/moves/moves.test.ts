@@ -10,6 +10,7 @@ import {
 import { defaultLeaseLimits } from '../../../regions/control/core/lease.ts';
 import { moveLimits } from '../../../regions/control/core/move-limits.ts';
 import type { FailoverWish } from '../../../regions/moves/core/operation-log.ts';
+import { reportLimits } from '../../../regions/status/core/report-limits.ts';
 import { epoch, lsn } from '../../../storage/redo/ids.ts';
 
 import { Agent, ap, eu, fresh, next, old, pass, phases, us } from './moves-agent.ts';
@@ -281,6 +282,31 @@ describe('a failover', () => {
     await pass(100);
     expect(phases(agent.operation(id)).slice(2)).toEqual(['deposing', 'promoting']);
     expect(agent.record).toMatchObject({ state: 'failing-over', move: { id } });
+  });
+
+  test('waits until a primary that had said to hold more is no longer heard, and takes over then', async () => {
+    const agent = new Agent();
+    agent.primaryHolds(150);
+    const id = await agent.begin('failover');
+    await pass(lapseMs + 50);
+    expect(lapseMs + 50).toBeLessThan(reportLimits.offlineAfterMs);
+    expect(agent.operation(id)).toMatchObject({ state: 'running' });
+    expect(agent.record).toMatchObject({ state: 'stable', holder: old });
+    await pass(reportLimits.offlineAfterMs - lapseMs);
+    expect(agent.record).toMatchObject({ state: 'failing-over', move: { id } });
+  });
+
+  test('is refused while a primary without a writer goes on saying that it holds more', async () => {
+    const agent = new Agent();
+    const id = await agent.begin('failover');
+    for (let ms = 0; ms < lapseMs + 500; ms += 250) {
+      agent.primaryHolds(150);
+      await pass(250);
+    }
+    expect(agent.operation(id)).toMatchObject({
+      state: 'failed',
+      error: { code: 'TARGET_BEHIND', message: expect.stringContaining('start a gateway there') },
+    });
   });
 
   test('past a better survivor that gives nothing is refused by name, also with leave to lose data', async () => {

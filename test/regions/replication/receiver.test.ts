@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Shipped } from '../../../regions/bus/core/messages.ts';
 import { Receiver, type ReceiverEvent } from '../../../regions/replication/core/receiver.ts';
-import { shippingLimits } from '../../../regions/replication/core/shipping-limits.ts';
+import { heartbeatDueMs, shippingLimits } from '../../../regions/replication/core/shipping-limits.ts';
 import { reportLimits } from '../../../regions/status/core/report-limits.ts';
 import { type Epoch, epoch, lsn, mainBranch, regionId } from '../../../storage/redo/ids.ts';
 
@@ -130,9 +130,9 @@ describe('receiver', () => {
   test('acknowledges every heartbeat period while it follows, and only then', () => {
     const receiver = following(3, 70);
     const { heartbeatMs } = shippingLimits;
-    expect(receiver.step({ kind: 'tick' }, heartbeatMs - 1)).toEqual([]);
+    expect(receiver.step({ kind: 'tick' }, heartbeatDueMs - 1)).toEqual([]);
     expect(receiver.step({ kind: 'tick' }, heartbeatMs)).toEqual([{ kind: 'ack', to: primary, gap: false }]);
-    expect(receiver.step({ kind: 'tick' }, 2 * heartbeatMs - 1)).toEqual([]);
+    expect(receiver.step({ kind: 'tick' }, heartbeatMs + heartbeatDueMs - 1)).toEqual([]);
     expect(receiver.step({ kind: 'tick' }, 2 * heartbeatMs)).toEqual([
       { kind: 'ack', to: primary, gap: false },
     ]);

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Shipper, type ShipperEffect, type ShipperEvent } from '../../../regions/replication/core/shipper.ts';
-import { shippingLimits } from '../../../regions/replication/core/shipping-limits.ts';
+import { heartbeatDueMs, shippingLimits } from '../../../regions/replication/core/shipping-limits.ts';
 import { reportLimits } from '../../../regions/status/core/report-limits.ts';
 import { epoch, lsn, regionId } from '../../../storage/redo/ids.ts';
 
@@ -74,7 +74,7 @@ describe('shipper', () => {
   test('only sends heartbeats until the secondary has said where it is', () => {
     const shipper = new Shipper(head, lsn(500));
     expect(shipper.step(tick, 0)).toEqual([{ kind: 'heartbeat', start: 0, vdl: 500 }]);
-    expect(shipper.step(tick, heartbeatMs - 1)).toEqual([]);
+    expect(shipper.step(tick, heartbeatDueMs - 1)).toEqual([]);
     expect(shipper.step(tick, heartbeatMs)).toEqual([{ kind: 'heartbeat', start: 0, vdl: 500 }]);
     expect(shipper.step(ack(100, { gap: true }), 250)).toEqual([fetchFrom(100, 500)]);
   });
@@ -112,7 +112,7 @@ describe('shipper', () => {
   test('a heartbeat follows every period without a message, and none sooner', () => {
     const shipper = joined(0);
     shipper.step(fetched(0, 50), 10);
-    expect(kinds(shipper.step(tick, 10 + heartbeatMs - 1))).not.toContain('heartbeat');
+    expect(kinds(shipper.step(tick, 10 + heartbeatDueMs - 1))).not.toContain('heartbeat');
     expect(shipper.step(tick, 10 + heartbeatMs)).toContainEqual({ kind: 'heartbeat', start: 50, vdl: 50 });
     expect(kinds(shipper.step(tick, 11 + heartbeatMs))).not.toContain('heartbeat');
   });

@@ -82,7 +82,10 @@ export class BranchJudging {
       this.options.fleet.world.schedule(underWayUs, `judges look at ${region} for epoch ${origin}`, () => {
         const tree = new EpochTree(line.forks);
         const able = this.disksOf(region).filter(({ floor }) => floorOn(tree, floor, origin) !== null);
-        if (able.length < quorumLimits.writeQuorum) line.without.add(region);
+        if (able.length >= quorumLimits.writeQuorum) return;
+        line.without.add(region);
+        const { held, filled } = this.options.witness.branches;
+        if (!filled.has(region)) held.letGo(region, line.name, able.length);
       });
     }
   }

@@ -149,6 +149,8 @@ export class SimLine extends LineJudges implements BranchWitness {
 export class BranchJudges {
   readonly seals = new SealsJudge();
   readonly held = new HeldJudge();
+  /** Regions that were filled with images: of the log below those they have nothing. */
+  readonly filled = new Set<string>();
   private readonly lines = new Map<Epoch, SimLine>();
   private readonly tree = new EpochTree();
   private isHealed = false;
@@ -170,6 +172,12 @@ export class BranchJudges {
   healed(): void {
     this.isHealed = true;
     for (const line of this.all) line.healed();
+  }
+
+  /** A region is filled with images: it has no branch that leaves below those. */
+  filling(region: string): void {
+    this.filled.add(region);
+    for (const line of this.all) line.without.add(region);
   }
 
   /** Somebody begins to fork the last of these. */

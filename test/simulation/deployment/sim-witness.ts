@@ -299,7 +299,7 @@ export class SimWitness extends LineJudges implements Witness {
   }
 
   filling(to: string): void {
-    for (const line of this.branches.all) line.without.add(to);
+    this.branches.filling(to);
     const primary = this.newest === undefined ? undefined : this.points.get(this.newest.region);
     const holds = this.points.get(to);
     if (primary !== undefined) this.retention.filling({ to, atUs: this.world.nowUs, primary, holds });

@@ -105,6 +105,20 @@ describe('what a node lets go of its log', () => {
     expect(plan({ files: silent, sinceUs: 4 })).toEqual([110, 2, 120]);
   });
 
+  it('S20: no file with what a recovery has just brought, on the newest path, before that is told to be durable', () => {
+    const { tree, segment } = node();
+    const position = { file: 3, offset: 900, length: 46 };
+    segment.insert({ ...held({ epoch: 2, base: 200, prev: 200 }), position });
+    const question = {
+      ...{ tree, segment, durable: { head: epoch(1), vdl: lsn(200) } },
+      request: { head: epoch(1), keepFrom: lsn(200), sinceUs: 99, bytesMax: null, copies: lsn(200) },
+      holdings: { files, boundaries: [at(150)], imageBytes: 0 },
+    };
+    // Frames that no path leads to go with their file.
+    expect(planRetention(question).through).toBe(3);
+    expect(planRetention({ ...question, newest: epoch(2) }).through).toBe(2);
+  });
+
   it('S17: nothing behind a file that has to stay, for only a prefix of the files can go', () => {
     const open = files.map((file) => (file.number === 2 ? { ...file, isRolled: false } : file));
     expect(plan({ files: open, sinceUs: 99 })).toEqual([40, 1, 40]);

@@ -36,6 +36,9 @@ const workPerLook = 16;
  */
 const readerSettings = { default_transaction_read_only: 'on', shared_buffers: '16MB' } as const;
 
+/** Of a writer: room for what changes between two checkpoints several times over. All of it is zeroed at each start. */
+const writerSettings = { shared_buffers: '64MB' } as const;
+
 const readOnly = sqlError('SEXTANT_READ_ONLY', 'This gateway reads; the statement must run at the writer.');
 
 export class ServedBackend {
@@ -179,7 +182,7 @@ export class ServedBackend {
       this.mustPublish();
     }
     this.pages.readAhead();
-    backend.start(this.pages.openFiles(), this.isWriter ? {} : readerSettings);
+    backend.start(this.pages.openFiles(), this.isWriter ? writerSettings : readerSettings);
     runner.restarted();
     this.upkeep.started();
     if (this.isWriter) this.mustPublish();

@@ -63,7 +63,7 @@ export class ServedPages {
     return this.set.size * redoLimits.pageBytes;
   }
 
-  /** Brings what a start will read, in a few requests. To be called on a volume that has a database. */
+  /** Brings what a start will read, or asks for it, in a few requests. To be called on a volume that has a database. */
   readAhead(): void {
     const { store, readPoint, desk } = this;
     if (this.aheadOf !== store) {
@@ -74,6 +74,7 @@ export class ServedPages {
     this.ahead.run({
       peek: (page) => store.readAt(page, readPoint),
       fetch: (pages) => desk.fetchAll(store, pages, readPoint),
+      ask: (pages) => desk.askAll(store, pages, readPoint, this.onOutdated),
       // The rest of the store is for what the start writes, and for what it reads besides.
       pagesMax: Math.floor(store.pagesMax / 2),
     });

@@ -28,7 +28,6 @@ import {
   unreachable,
   zeroLsn,
 } from '../../../../storage/core.ts';
-import { GatewayChallenge } from '../../core/challenge.ts';
 import type { ControlView, ControlWrite } from '../../core/control-port.ts';
 import {
   abortMove,
@@ -45,6 +44,7 @@ import {
 import { type HolderEvent, HolderLease, type LeaseLimits } from '../../core/lease.ts';
 import { moveLimits } from '../../core/move-limits.ts';
 import { endRewind } from '../../core/rewind-record.ts';
+import { GatewayChallenge } from './challenge.ts';
 import { QuorumSight } from './quorum-sight.ts';
 import type {
   ChangeKind,

@@ -1,6 +1,7 @@
 /**
  * After healing every branch that the control record names is where it belongs (R72): each region that is there has it on four disks up
- * to what is durable of it in the primary region, and whoever writes it is answered again.
+ * to what is durable of it in the primary region, and whoever writes it is answered again. A region that was never filled with images
+ * can begin every branch (R96).
  */
 import type { Epoch, Lsn } from '../../../../storage/redo/ids.ts';
 import { quorumLimits } from '../../../../storage/redo/limits.ts';
@@ -33,6 +34,13 @@ export class HeldJudge implements Judge {
     const { region, branch, head, vdl, complete } = what;
     this.found.push(
       `${region} lacks the branch ${branch} long after healing: ${complete} of six disks have epoch ${head} up to ${vdl}`,
+    );
+  }
+
+  /** A region that had all of its log let go, before it heard of the branch, what the branch needs (R96). */
+  letGo(region: string, branch: string, nodes: number): void {
+    this.found.push(
+      `${region} let go what the branch ${branch} needs before it heard of it: ${nodes} of six disks reach down to it`,
     );
   }
 

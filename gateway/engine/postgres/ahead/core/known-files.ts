@@ -14,10 +14,8 @@ import { Superblock, tablePlace } from '../../core/superblock.ts';
 const { pageBytes } = redoLimits;
 const inodesPerBlock = pageBytes / 64;
 
-/** A page that is not at hand. */
-class Missing extends Error {
-  override readonly name = 'Missing';
-}
+/** A page that is not at hand. One for all: thousands are thrown in a look, and a stack for each would be most of what it takes. */
+const missingPage = new Error('a page is not at hand');
 
 /** A page at hand, null where the volume has none, undefined when it would have to be asked for. */
 export type Peek = (page: PageNo) => Uint8Array | null | undefined;
@@ -132,7 +130,7 @@ export class KnownFiles {
       return look();
     } catch (error) {
       // A volume that is damaged is told by whoever needs it.
-      if (error instanceof Missing || error instanceof VolumeFault) return undefined;
+      if (error === missingPage || error instanceof VolumeFault) return undefined;
       throw error;
     }
   }
@@ -141,7 +139,7 @@ export class KnownFiles {
     const known = this.peek(page);
     if (known !== undefined) return known;
     this.missing.add(page);
-    throw new Missing();
+    throw missingPage;
   }
 }
 

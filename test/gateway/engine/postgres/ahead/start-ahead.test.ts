@@ -14,6 +14,8 @@ afterEach(closeEngines);
 class Known {
   readonly pages = new Map<PageNo, Uint8Array | null>();
   readonly requests: PageNo[][] = [];
+  /** Of those, the ones that nobody waited for. */
+  readonly later: PageNo[] = [];
   private readonly volume: PagesInMemory;
   answers = true;
 
@@ -30,6 +32,10 @@ class Known {
         if (this.answers) for (const page of pages) this.pages.set(page, this.volume.pages.get(page) ?? null);
         return this.answers;
       },
+      ask: (pages) => {
+        this.later.push(...pages);
+        for (const page of pages) this.pages.set(page, this.volume.pages.get(page) ?? null);
+      },
     });
   }
 }
@@ -39,21 +45,22 @@ describe('what is read ahead of a start', () => {
     const known = new Known(await PagesInMemory.create());
     const ahead = new StartAhead();
     known.run(ahead);
-    const asked = known.requests.flat();
+    const asked = [...known.requests.flat(), ...known.later];
     expect(known.requests.length).toBeLessThanOrEqual(12);
     expect(asked.length).toBeGreaterThan(500);
     expect(asked.length).toBeLessThan(2_500);
     expect(new Set(asked).size).toBe(asked.length);
     known.requests.length = 0;
+    known.later.length = 0;
     known.run(ahead);
-    expect(known.requests).toEqual([]);
+    expect([known.requests, known.later]).toEqual([[], []]);
   });
 
   test('is no more than may be asked for, and nothing further once storage does not answer', async () => {
     const volume = await PagesInMemory.create();
     const few = new Known(volume);
     few.run(new StartAhead(), 50);
-    expect(few.requests.flat().length).toBeLessThanOrEqual(51);
+    expect(few.requests.flat().length + few.later.length).toBeLessThanOrEqual(51);
     const silent = new Known(volume);
     silent.answers = false;
     silent.run(new StartAhead());

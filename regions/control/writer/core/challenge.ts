@@ -6,7 +6,7 @@
  * This is courtesy and saves a recovery; safety is R25 and the compare-and-set alone. A failover is asked for by somebody
  * who has decided already, and does without.
  */
-import { ChallengerTimer, type LeaseLimits } from './lease.ts';
+import { ChallengerTimer, type LeaseLimits } from '../../core/lease.ts';
 
 /**
  * `no`: not yet. `look`: it would be time, but the record has to be read again first; the answer is told with `saw` or

@@ -4,18 +4,20 @@ import {
   addressSchema,
   clusterSchema,
   type Derivation,
+  identityFilesSchema,
   listenSchema,
   nodeSchema,
   originOf,
   type RegionPart,
+  refineIdentity,
   regionSchema,
   secretSchema,
   sharedConfig,
   strictShape,
 } from '../../storage/index.ts';
-import { agentName, type RegionFile, regionFileSchema } from '../deploy/region-file.ts';
+import { agentName, endpointName, type RegionFile, regionFileSchema } from './region-file.ts';
 
-export const endpointConfigSchema = strictShape({
+const shape = strictShape({
   cluster: clusterSchema,
   secret: secretSchema,
   region: regionSchema,
@@ -23,15 +25,21 @@ export const endpointConfigSchema = strictShape({
   reader: listenSchema,
   /** The same two for PostgreSQL clients, where PostgreSQL keeps the databases. */
   postgres: strictShape({ writer: listenSchema, reader: listenSchema }).optional(),
+  /** Where it tells how it is and what it counts; left out: nowhere. */
+  listen: listenSchema.optional(),
   /** The gateways of this region, of which the others are heard. */
   gateways: z
     .array(strictShape({ gateway: nodeSchema, address: addressSchema, postgres: addressSchema.optional() }))
     .min(1, 'at least one gateway'),
   /** Whether clients' ports speak TLS. What passes here is not opened. */
   tls: z.boolean(),
-  /** The authority of the deployment, which its gateways may be certified by. */
-  caFile: z.string().optional(),
+  /** Its certificate for `listen`, and the authority that gateways may be certified by. */
+  identity: identityFilesSchema.optional(),
 });
+
+export const endpointConfigSchema = shape.superRefine(({ identity, listen }, context) =>
+  refineIdentity(identity, listen === undefined ? [] : [listen], context),
+);
 export type EndpointConfig = z.output<typeof endpointConfigSchema>;
 
 export const endpointPart: RegionPart<RegionFile> = {
@@ -43,26 +51,28 @@ export const endpointPart: RegionPart<RegionFile> = {
         'missing: where the endpoints of this region listen, `writer` and `reader`, each host:port';
       return { kind: 'invalid', problems: [{ path: ['endpoint'], message }] };
     }
-    const common = sharedConfig(region, file, { role: 'agent', name: agentName });
+    // One that an older version deployed has no certificate of its own, and trusts whom the agent trusts.
+    const own =
+      endpoint.address === undefined
+        ? ({ role: 'agent', name: agentName } as const)
+        : ({ role: 'endpoint', name: endpointName } as const);
+    const common = sharedConfig(region, file, own);
     if (common.kind === 'invalid') return common;
     const { cluster, region: name } = region;
-    const { identity, ...shared } = z
-      .looseObject({ identity: z.object({ caFile: z.string() }).optional() })
-      .parse(common.shared);
     const config = {
-      ...shared,
+      ...common.shared,
       cluster,
       region: name,
       writer: endpoint.writer,
       reader: endpoint.reader,
       ...(endpoint.postgres !== undefined && { postgres: endpoint.postgres }),
+      ...(endpoint.address !== undefined && { listen: endpoint.address }),
       gateways: region.gateways.map(({ gateway, address, ...own }) => ({
         gateway,
         address,
         ...postgresOf(own),
       })),
       tls: region.certificatesDir !== undefined || region.gateways.some((gateway) => 'tls' in gateway),
-      ...(identity !== undefined && { caFile: identity.caFile }),
     };
     return {
       kind: 'ok',
@@ -71,7 +81,7 @@ export const endpointPart: RegionPart<RegionFile> = {
         [['writer'], ['endpoint', 'writer']],
         [['reader'], ['endpoint', 'reader']],
         [['postgres'], ['endpoint', 'postgres']],
-        [['caFile'], ['certificatesDir']],
+        [['listen'], ['endpoint', 'address']],
       ]),
     };
   },
