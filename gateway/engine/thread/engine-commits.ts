@@ -120,8 +120,8 @@ export class CommitLog {
     const changes: PageChange[] = [];
     const pagesBefore = databasePages(store.newest(firstPage));
     for (const [page, bytes] of inMemory) {
-      const stopped = changes.length % lookPages === 0 ? this.options.stopReason() : null;
-      if (stopped !== null) return stopped;
+      // It is over before it could be stopped: only the sign of life counts.
+      if (changes.length % lookPages === 0) this.options.stopReason();
       const change = this.changeOf(store, page, bytes, pagesBefore);
       if (change !== null) changes.push(change);
     }
