@@ -407,7 +407,9 @@ export class Engine {
   }
 
   private async readPages(request: PageRequest): Promise<void> {
-    const { id, readPoint } = request;
+    const { id } = request;
+    // G112. A statement hears nothing while it runs: by the time that it asks, its read point may be one that nodes fold away.
+    const readPoint = lsn(Math.max(request.readPoint, Math.min(request.through, this.durable)));
     if (this.fetches === 0) this.fetchingSinceMs = performance.now();
     this.fetches += 1;
     let reply: PageReply;

@@ -147,7 +147,10 @@ export interface PageRequest {
   readonly kind: 'read';
   readonly id: number;
   readonly pages: readonly PageNo[];
+  /** What the worker knows to be durable, or below that. */
   readonly readPoint: Lsn;
+  /** The pages are the same up to here: what was written since the read point would be in the worker's cache (G1). */
+  readonly through: Lsn;
 }
 
 /** What runs in the worker can be stopped from another thread from now on. */

@@ -71,7 +71,7 @@ export class PageReader {
     const come = this.awaitComing(store, page, readPoint);
     if (come !== undefined) return come;
     const pages = this.choosePages(store, page, readPoint, together);
-    const reply = this.ask(this.request(pages, at));
+    const reply = this.ask(this.request(pages, at, readPoint));
     if (reply.kind === 'error') return reply.error;
     // The page itself last, so that in a small cache it does not give way to its neighbours.
     for (const [index, wanted] of [...pages.entries()].reverse()) {
@@ -87,7 +87,7 @@ export class PageReader {
     const underWay = new Map<number, PageRequest>();
     for (let next = 0; next < pages.length || underWay.size > 0; ) {
       while (next < pages.length && underWay.size < messagesUnderWay) {
-        const request = this.request(pages.slice(next, next + messagePages), at);
+        const request = this.request(pages.slice(next, next + messagePages), at, readPoint);
         underWay.set(request.id, request);
         next += messagePages;
         this.port.postMessage(request);
@@ -148,7 +148,7 @@ export class PageReader {
   ): Ahead | null {
     const at = store.fetchPoint(readPoint);
     if (at === zeroLsn) return null;
-    const wanted: Ahead = { store, readPoint, request: this.request(pages, at), onOutdated };
+    const wanted: Ahead = { store, readPoint, request: this.request(pages, at, readPoint), onOutdated };
     store.hold(readPoint);
     this.pagesAhead += pages.length;
     for (const page of pages) this.coming.set(page, wanted);
@@ -235,8 +235,8 @@ export class PageReader {
     this.port.postMessage(interruptible);
   }
 
-  private request(pages: readonly PageNo[], readPoint: Lsn): PageRequest {
-    return { kind: 'read', id: ++this.requests, pages, readPoint };
+  private request(pages: readonly PageNo[], readPoint: Lsn, through: Lsn): PageRequest {
+    return { kind: 'read', id: ++this.requests, pages, readPoint, through };
   }
 
   private ask(request: PageRequest): Pages | Failed {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { EngineLimits } from '../../../gateway/engine/core/engine-limits.ts';
 import type { EngineOptions } from '../../../gateway/engine/engine.ts';
-import { lsn } from '../../../storage/redo/ids.ts';
+import { type Lsn, lsn, type PageNo } from '../../../storage/redo/ids.ts';
 import {
   closeEngines,
   code,
@@ -68,6 +68,45 @@ async function isTheSameElsewhere({ engine, volume }: TestEngine): Promise<void>
   expect(await rows(there, digest)).toEqual(await rows(here, digest));
   expect(await rows(there, 'PRAGMA integrity_check')).toEqual([['ok']]);
 }
+
+test('G112: a statement that runs for long asks for pages as of what has become durable meanwhile', async () => {
+  const volume = new MemoryVolume();
+  const first = await openWriter(options(), volume);
+  const session = first.engine.openSession();
+  await run(session, table);
+  for (let at = 0; at < 4; at++)
+    await run(session, filled(200).replace('SELECT i,', `SELECT i + ${at * 200},`));
+  const sum = await rows(session, 'SELECT sum(length(b)), count(*) FROM t');
+  await volume.reading;
+  const beganAt = volume.end;
+  let asked = 0;
+  const read = (pages: readonly PageNo[], readPoint: Lsn) => {
+    asked += 1;
+    // Somebody else's commit becomes durable while the statement runs, and its thread hears nothing.
+    if (asked === 3) {
+      volume.durable = volume.end;
+      engine.setDurable(volume.end);
+    }
+    return Promise.resolve(pages.map((page) => volume.page(page, readPoint)));
+  };
+  const { engine } = await openWriter(
+    { ...options(), pageCacheBytes: 8 * 4096, readPages: read },
+    volume,
+    false,
+  );
+  const [one, other] = [engine.openSession(), engine.openSession()];
+  await run(one, 'INSERT INTO t VALUES (9999, zeroblob(7))');
+  expect([volume.durable, volume.end > beganAt]).toEqual([beganAt, true]);
+  asked = 0;
+  volume.reads.length = 0;
+  await run(other, 'BEGIN IMMEDIATE');
+  expect(await rows(other, 'SELECT sum(length(b)), count(*) FROM t WHERE id < 9999')).toEqual(sum);
+  const readAt = volume.reads.map(({ readPoint }) => readPoint);
+  expect(readAt[0]).toBe(beganAt);
+  expect(readAt.at(-1)).toBe(volume.end);
+  expect(new Set(readAt)).toEqual(new Set([beganAt, volume.end]));
+  await run(other, 'ROLLBACK');
+});
 
 describe('a transaction that is larger than memory', () => {
   test('commits as one, and its redo makes the same database elsewhere', async () => {
