@@ -4,7 +4,7 @@
  *
  * Tables come first, then their rows, then what would only be in the way of rows: indexes, virtual tables, triggers, views. A
  * large index is an exception. It is made with its table, because one statement may neither take longer nor make more redo than
- * the gateway allows (30 s, 256 MiB).
+ * the gateway allows (30 s, 1 GiB).
  */
 import { type FileValue, quotedName } from './wire-value.ts';
 
