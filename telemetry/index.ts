@@ -8,18 +8,20 @@ export {
   traceFields,
   withTrace,
 } from './log/log.ts';
+export type {
+  CounterDefinition,
+  GaugeDefinition,
+  HistogramDefinition,
+  MetricDefinition,
+  MetricUnit,
+} from './metrics/definitions/definition.ts';
 export { metricSections, metrics } from './metrics/metric-definitions.ts';
 export {
   type Counter,
-  type CounterDefinition,
   type Gauge,
-  type GaugeDefinition,
   type Histogram,
-  type HistogramDefinition,
   type Metric,
-  type MetricDefinition,
   MetricRegistry,
-  type MetricUnit,
   metricsContentType,
 } from './metrics/metrics.ts';
 export { createProcessMetrics, follow } from './metrics/process-metrics.ts';

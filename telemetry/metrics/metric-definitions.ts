@@ -2,17 +2,17 @@
  * Every metric: name, kind, unit, meaning, labels and when to worry. A process registers the ones it keeps, and
  * telemetry/METRICS.md is made of this table (T14). Labels are bounded: regions, nodes and fixed words, never statements, ids or addresses.
  */
-import { controlMetrics } from './control-definitions.ts';
-import { databaseMetrics } from './database-definitions.ts';
-import { endpointMetrics } from './endpoint-definitions.ts';
-import { gatewayMetrics } from './gateway-definitions.ts';
-import { localMetrics } from './local-definitions.ts';
-import type { MetricDefinition } from './metrics.ts';
-import { postgresMetrics } from './postgres-definitions.ts';
-import { processMetrics } from './process-definitions.ts';
-import { regionMetrics } from './region-definitions.ts';
-import { storageMetrics } from './storage-definitions.ts';
-import { writerMetrics } from './writer-definitions.ts';
+import { controlMetrics } from './definitions/control.ts';
+import { databaseMetrics } from './definitions/database.ts';
+import type { MetricDefinition } from './definitions/definition.ts';
+import { endpointMetrics } from './definitions/endpoint.ts';
+import { gatewayMetrics } from './definitions/gateway.ts';
+import { localMetrics } from './definitions/local.ts';
+import { postgresMetrics } from './definitions/postgres.ts';
+import { processMetrics } from './definitions/process.ts';
+import { regionMetrics } from './definitions/region.ts';
+import { storageMetrics } from './definitions/storage.ts';
+import { writerMetrics } from './definitions/writer.ts';
 
 export const metrics = {
   ...gatewayMetrics,

@@ -3,8 +3,8 @@
  * holds the file to it (T14).
  */
 import { writeFileSync } from 'node:fs';
+import type { MetricDefinition } from './definitions/definition.ts';
 import { metricSections } from './metric-definitions.ts';
-import type { MetricDefinition } from './metrics.ts';
 
 const introduction = `# Metrics
 

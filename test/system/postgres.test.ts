@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { postgresMetrics } from '../../telemetry/metrics/postgres-definitions.ts';
+import { postgresMetrics } from '../../telemetry/metrics/definitions/postgres.ts';
 import { besideTheTable, definitionOf, samplesOf, sumOf } from '../telemetry/metrics/exposition.ts';
 import { TestDeployment } from './local-deployment.ts';
 

@@ -3,7 +3,7 @@ import { createClient } from '@libsql/client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { metrics } from '../../telemetry/index.ts';
-import { postgresMetrics } from '../../telemetry/metrics/postgres-definitions.ts';
+import { postgresMetrics } from '../../telemetry/metrics/definitions/postgres.ts';
 import { eventually } from '../storage/region-harness.ts';
 import { criticalPath } from '../telemetry/critical-path.ts';
 import { besideTheTable, definitionOf, samplesOf, sumOf } from '../telemetry/metrics/exposition.ts';

@@ -192,7 +192,7 @@ describe('the table of metrics', () => {
     const root = fileURLToPath(new URL('../../..', import.meta.url));
     const files = ['telemetry', 'storage', 'regions', 'gateway'].flatMap((folder) =>
       readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
-        .filter((path) => path.endsWith('.ts') && !path.endsWith('-definitions.ts'))
+        .filter((path) => path.endsWith('.ts') && !path.includes('definitions/'))
         .map((path) => readFileSync(join(root, folder, path), 'utf8')),
     );
     const text = files.join('\n');

@@ -1,5 +1,5 @@
 /** A deployment on one machine: what its supervisor knows. */
-import type { MetricDefinition } from './metrics.ts';
+import type { MetricDefinition } from './definition.ts';
 
 /** What can be rehearsed (`DrillKind` of regions/drills). */
 const drillKinds = [

@@ -1,6 +1,6 @@
 /** Gateway: what clients feel. */
 import { latencyBuckets } from './buckets.ts';
-import type { MetricDefinition } from './metrics.ts';
+import type { MetricDefinition } from './definition.ts';
 
 export const gatewayMetrics = {
   sqlRequests: {

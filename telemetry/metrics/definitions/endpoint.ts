@@ -1,5 +1,5 @@
 /** Endpoints: connections of clients that are handed to gateways. */
-import type { MetricDefinition } from './metrics.ts';
+import type { MetricDefinition } from './definition.ts';
 
 /** From at once to the 10 s after which a connection is given up. */
 const waitBuckets = [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10] as const;

@@ -1,5 +1,5 @@
 /** Control plane: the lease, the control record, NATS. */
-import type { MetricDefinition } from './metrics.ts';
+import type { MetricDefinition } from './definition.ts';
 
 export const controlMetrics = {
   leaseRemainingSeconds: {

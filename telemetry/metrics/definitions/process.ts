@@ -1,5 +1,5 @@
 /** Every process. */
-import type { MetricDefinition } from './metrics.ts';
+import type { MetricDefinition } from './definition.ts';
 
 export const processMetrics = {
   buildInfo: {

@@ -1,6 +1,6 @@
 /** PostgreSQL databases: their clients and their engines. A gateway of SQLite databases has none of these. */
 import { latencyBuckets } from './buckets.ts';
-import type { MetricDefinition } from './metrics.ts';
+import type { MetricDefinition } from './definition.ts';
 
 /** A start with its recovery takes from tens of milliseconds to seconds. */
 const startBuckets = [0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30] as const;

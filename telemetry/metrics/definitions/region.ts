@@ -1,6 +1,6 @@
 /** Regions: lag, shipping, readiness and moves. */
 import { latencyBuckets } from './buckets.ts';
-import type { MetricDefinition } from './metrics.ts';
+import type { MetricDefinition } from './definition.ts';
 
 export const regionMetrics = {
   volumeDurableLsn: {

@@ -1,6 +1,6 @@
 /** Databases of a gateway: main and the branches. `db_namespace` is what spans call `db.namespace`. */
 import { latencyBuckets } from './buckets.ts';
-import type { MetricDefinition } from './metrics.ts';
+import type { MetricDefinition } from './definition.ts';
 
 export const databaseMetrics = {
   databaseAwake: {

@@ -1,6 +1,6 @@
 /** Writer: commits and the write quorum. */
 import { latencyBuckets } from './buckets.ts';
-import type { MetricDefinition } from './metrics.ts';
+import type { MetricDefinition } from './definition.ts';
 
 export const writerMetrics = {
   isPrimary: {

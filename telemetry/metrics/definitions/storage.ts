@@ -1,6 +1,6 @@
 /** Storage: one node. */
 import { latencyBuckets } from './buckets.ts';
-import type { MetricDefinition } from './metrics.ts';
+import type { MetricDefinition } from './definition.ts';
 
 /** Why a storage node does nothing (`RefusalCode` of storage/wire). */
 const refusalCodes = [
