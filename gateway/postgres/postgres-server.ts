@@ -68,7 +68,10 @@ export interface PostgresServer {
   counts(): PostgresCounts;
   /** Cancels what a client here runs, for another gateway that was asked to. */
   cancel(key: CancelKey): void;
-  /** Takes nobody any more, lets idle clients go, and waits `shutdownMs` for the work of the others before it cuts them. */
+  /**
+   * Takes nobody any more, lets go who is idle or has not logged in, and waits `shutdownMs` for the work of the others before it cuts
+   * them: statements that run, and transactions that are open.
+   */
   close(): Promise<void>;
 }
 
@@ -139,6 +142,9 @@ const shuttingDown: Report = {
   hint: 'Connect to another gateway, or again in a moment.',
 };
 
+/** At the end, who has not logged in may take so long for it, to be told why it is let go. */
+const arrivalMs = 500;
+
 class FrontEnd {
   readonly #options: PostgresServerOptions;
   readonly #limits: PostgresLimits;
@@ -147,6 +153,8 @@ class FrontEnd {
   readonly #slots: ConnectionSlots<Socket>;
   readonly #budget: InputBudget<WireSession>;
   readonly #sockets = new Set<Socket>();
+  /** Of these, not logged in. */
+  readonly #arriving = new Set<Socket>();
   /** By the process id that they were told. */
   readonly #clients = new Map<number, Client>();
   #closing: (() => void) | null = null;
@@ -217,9 +225,14 @@ class FrontEnd {
       for (const { connection } of this.#clients.values()) connection.cut();
       for (const socket of this.#sockets) socket.destroy();
     }, this.#limits.shutdownMs);
+    // They have no work here: an open port that says nothing would hold up the end as long as a transaction.
+    const arrivals = setTimeout(() => {
+      for (const socket of this.#arriving) socket.destroy();
+    }, arrivalMs);
     this.#closedOne();
     await promise;
     clearTimeout(timer);
+    clearTimeout(arrivals);
   }
 
   #closedOne(): void {
@@ -228,8 +241,9 @@ class FrontEnd {
 
   async #welcome(socket: Socket): Promise<void> {
     const timer = setTimeout(() => socket.destroy(), this.#limits.loginMs);
+    this.#arriving.add(socket);
     const options = { tls: this.#tls, users: this.#users, maxBytes: this.#limits.loginMessageBytes };
-    const result = await login(socket, options);
+    const result = await login(socket, options).finally(() => this.#arriving.delete(socket));
     switch (result.kind) {
       case 'gone':
         socket.destroy();

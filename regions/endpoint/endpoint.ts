@@ -47,6 +47,7 @@ export class Endpoint {
   private readonly config: EndpointConfig;
   private readonly log: Logger;
   private readonly observer: EndpointObserver;
+  private readonly waitMs: number;
   private readonly choice: EndpointChoice;
   private readonly servers: Server[] = [];
   private readonly places = new Map<string, Places>();
@@ -57,17 +58,23 @@ export class Endpoint {
   private told = '';
   private closed = false;
 
-  private constructor(config: EndpointConfig, log: Logger, observer: EndpointObserver) {
+  private constructor(config: EndpointConfig, log: Logger, observer: EndpointObserver, waitMs: number) {
     this.config = config;
     this.log = log;
     this.observer = observer;
+    this.waitMs = waitMs;
     this.choice = new EndpointChoice(config.region);
     this.know(this.own);
   }
 
-  /** @throws EndpointStartError when an address cannot be listened on. */
-  static async start(config: EndpointConfig, log: Logger, observer: EndpointObserver): Promise<Endpoint> {
-    const endpoint = new Endpoint(config, log, observer);
+  /** @param waitMs a connection that finds no gateway waits for one so long. @throws EndpointStartError when an address cannot be listened on. */
+  static async start(
+    config: EndpointConfig,
+    log: Logger,
+    observer: EndpointObserver,
+    waitMs: number = endpointLimits.waitMs,
+  ): Promise<Endpoint> {
+    const endpoint = new Endpoint(config, log, observer, waitMs);
     try {
       for (const [protocol, part] of [['http', config] as const, ['postgres', config.postgres] as const])
         for (const kind of part === undefined ? [] : (['writer', 'reader'] as const))
@@ -138,7 +145,7 @@ export class Endpoint {
     client.on('error', () => client.destroy());
     const { kind, protocol } = port;
     const sinceMs = monotonicMs();
-    const deadline = sinceMs + endpointLimits.waitMs;
+    const deadline = sinceMs + this.waitMs;
     let tried = this.without(protocol);
     while (!this.closed && !client.destroyed && monotonicMs() < deadline) {
       const id = this.choice.pick(kind, tried);

@@ -268,6 +268,17 @@ test('connections beyond the bounds are told which one it is', async () => {
   await guarded.close();
 });
 
+test('at the end nobody waits for connections that have not logged in', async () => {
+  const ending = await serve(service, { limits: { ...limits, loginMs: 20_000, shutdownMs: 20_000 } });
+  const silent = connect(ending.port, '127.0.0.1');
+  silent.on('error', () => undefined);
+  await new Promise((resolve) => silent.once('connect', resolve));
+  await expect.poll(() => ending.counts().connections).toBe(1);
+  const began = performance.now();
+  await ending.close();
+  expect(performance.now() - began).toBeLessThan(10_000);
+});
+
 test('at the end idle clients are let go of, and work is finished as long as it takes no longer than a bound', async () => {
   const ending = await serve(service, { limits });
   const [idle, working, stuck] = [

@@ -3,7 +3,6 @@ import { createServer as createHttpServer, type Server as HttpServer } from 'nod
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { endpointConfigSchema } from '../../../regions/deploy/endpoint-config.ts';
-import { endpointLimits } from '../../../regions/endpoint/core/endpoint-choice.ts';
 import { Endpoint } from '../../../regions/endpoint/endpoint.ts';
 import { serveEndpointHttp } from '../../../regions/endpoint/endpoint-http.ts';
 import { endpointObserver } from '../../../regions/endpoint/endpoint-metrics.ts';
@@ -78,6 +77,7 @@ async function endpointOf(gateways: readonly object[]): Promise<readonly number[
 
 async function watchedEndpoint(
   gateways: readonly object[],
+  waitMs?: number,
 ): Promise<{ endpoint: Endpoint; registry: MetricRegistry }> {
   const config = endpointConfigSchema.parse({
     cluster: 'c1',
@@ -92,7 +92,7 @@ async function watchedEndpoint(
   const log = createLogger({ service: 'test', region: 'us', component: 'endpoint', level: 'silent' });
   const registry = new MetricRegistry({ process: 'endpoint' }, metrics.droppedSeries);
   const observer = endpointObserver(registry, ['http', 'postgres']);
-  const endpoint = await Endpoint.start(config, log, observer);
+  const endpoint = await Endpoint.start(config, log, observer, waitMs);
   observer.watch(() => endpoint);
   closers.push(() => endpoint.close());
   return { endpoint, registry };
@@ -179,8 +179,8 @@ describe('what an endpoint tells', () => {
     return new Map(samples);
   }
 
-  async function watched(gateways: readonly object[]) {
-    const { endpoint, registry } = await watchedEndpoint(gateways);
+  async function watched(gateways: readonly object[], waitMs?: number) {
+    const { endpoint, registry } = await watchedEndpoint(gateways, waitMs);
     const log = createLogger({ service: 'test', region: 'us', component: 'endpoint', level: 'silent' });
     const server = await serveEndpointHttp('127.0.0.1:0', {
       registry,
@@ -234,12 +234,13 @@ describe('what an endpoint tells', () => {
   test('a connection that no gateway takes is counted as refused', async () => {
     const dead = await Gateway.start('us/g1');
     dead.end();
-    const { endpoint, port } = await watched([
-      { gateway: 'g1', address: dead.http, postgres: dead.postgres },
-    ]);
+    const { endpoint, port } = await watched(
+      [{ gateway: 'g1', address: dead.http, postgres: dead.postgres }],
+      200,
+    );
     const client = clientOf(endpoint.ports[2]);
-    await eventually('it is let go', () => client.isClosed(), endpointLimits.waitMs + 10_000);
+    await eventually('it is let go', () => client.isClosed());
     const samples = await scraped(port);
     expect(samples.get('sextant_endpoint_refused_total writer postgres no_gateway')).toBe(1);
-  }, 40_000);
+  });
 });

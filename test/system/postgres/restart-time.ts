@@ -12,7 +12,7 @@ import { TestDeployment } from '../local-deployment.ts';
 const region = 'us-east-1';
 const help =
   'usage: node test/system/postgres/restart-time.ts [--rounds N] [--rows N] [--updates N] [--clients N] [--gateways N] [--base-port N]\n' +
-  '  --rounds N     how often the writer is killed (3)    --rows N       rows of the table (720000: 112 MB with the index)\n' +
+  '  --rounds N     how often the writer is killed (3)    --rows N       rows of the table (720000: 107 MB with the index)\n' +
   '  --updates N    before each kill (10000)              --clients N    that make them (32)\n' +
   '  --gateways N   gateways of the region (1)            --base-port N  where the deployment listens\n' +
   '  --batch        the updates of a round are one statement, in one transaction\n';

@@ -3,7 +3,7 @@ import type { EngineCommitEvent } from '../../../../../gateway/engine/commit-eve
 import { Engine } from '../../../../../gateway/engine/engine.ts';
 import { StartAhead } from '../../../../../gateway/engine/postgres/ahead/start-ahead.ts';
 import { defaultGeometry } from '../../../../../storage/core.ts';
-import type { PageNo } from '../../../../../storage/redo/ids.ts';
+import type { Lsn, PageNo } from '../../../../../storage/redo/ids.ts';
 import { closeEngines, MemoryVolume, openWriter } from '../../engine-volume.ts';
 import { Client, postgres } from '../backend/postgres-engine.ts';
 import { PagesInMemory } from '../backend/postgres-pages.ts';
@@ -77,41 +77,74 @@ describe('what is read ahead of a start', () => {
   });
 });
 
-describe('an engine that begins anew after it was killed', () => {
-  test('asks for the pages of its recovery together, and has recovered before anybody asks', async () => {
-    const volume = new MemoryVolume();
-    const first = await openWriter(postgres, volume, true);
-    const setUp = new Client(first.engine.openSession());
-    await setUp.sql('CREATE TABLE t (id int PRIMARY KEY, n int, pad text)');
-    await setUp.sql("INSERT INTO t SELECT i, 0, repeat('x', 850) FROM generate_series(1, 4000) i");
-    await setUp.sql('VACUUM ANALYZE t');
-    await setUp.sql('CHECKPOINT');
-    await setUp.sql('UPDATE t SET n = 1 WHERE id % 10 = 0');
-    await first.engine.close();
-    volume.durable = volume.end;
-    const requests: number[] = [];
-    const before = volume.commits.length;
-    const engine = await Engine.start({
-      ...postgres,
-      pageCacheBytes: 256 * 1024 * 1024,
-      readPages: async (pages, readPoint) => {
-        requests.push(pages.length);
-        return pages.map((page) => volume.page(page, readPoint));
-      },
-      onCommit: (commit: EngineCommitEvent) => {
-        volume.add(commit);
-        volume.durable = commit.lsn;
-        engine.setDurable(commit.lsn);
-      },
-      onFatal: () => undefined,
+/** A volume whose engine was ended with 400 updates of as many blocks behind its last checkpoint. */
+async function killedDatabase(): Promise<MemoryVolume> {
+  const volume = new MemoryVolume();
+  const first = await openWriter(postgres, volume, true);
+  const setUp = new Client(first.engine.openSession());
+  await setUp.sql('CREATE TABLE t (id int PRIMARY KEY, n int, pad text)');
+  await setUp.sql("INSERT INTO t SELECT i, 0, repeat('x', 850) FROM generate_series(1, 4000) i");
+  await setUp.sql('VACUUM ANALYZE t');
+  await setUp.sql('CHECKPOINT');
+  await setUp.sql('UPDATE t SET n = 1 WHERE id % 10 = 0');
+  await first.engine.close();
+  volume.durable = volume.end;
+  return volume;
+}
+
+type ReadPages = (pages: readonly PageNo[], readPoint: Lsn) => Promise<readonly (Uint8Array | null)[]>;
+
+/** Starts an engine on it, and waits until it has recovered. */
+async function recovered(volume: MemoryVolume, readPages: ReadPages): Promise<Engine> {
+  const before = volume.commits.length;
+  const engine = await Engine.start({
+    ...postgres,
+    pageCacheBytes: 256 * 1024 * 1024,
+    readPages,
+    onCommit: (commit: EngineCommitEvent) => {
+      volume.add(commit);
+      volume.durable = commit.lsn;
+      engine.setDurable(commit.lsn);
+    },
+    onFatal: () => undefined,
+  });
+  await engine.open({ kind: 'writer', lsn: volume.end, pgBytes: defaultGeometry.pgBytes });
+  await expect.poll(() => volume.commits.length, { timeout: 60_000 }).toBeGreaterThan(before);
+  return engine;
+}
+
+describe('an engine that begins anew after it was killed', { timeout: 150_000 }, () => {
+  test('asks for the pages of its recovery together and once, waits for those that are on their way, and has recovered before anybody asks', async () => {
+    const volume = await killedDatabase();
+    const requests: (readonly PageNo[])[] = [];
+    const engine = await recovered(volume, async (pages, readPoint) => {
+      requests.push(pages);
+      await new Promise((resolve) => setTimeout(resolve, 30));
+      return pages.map((page) => volume.page(page, readPoint));
     });
-    await engine.open({ kind: 'writer', lsn: volume.end, pgBytes: defaultGeometry.pgBytes });
-    await expect.poll(() => volume.commits.length, { timeout: 30_000 }).toBeGreaterThan(before);
+    const asked = requests.flat();
     // 400 rows lie in as many blocks, which is twice as many pages.
-    expect(requests.reduce((sum, pages) => sum + pages, 0)).toBeGreaterThan(1_500);
+    expect(asked.length).toBeGreaterThan(1_500);
+    expect(new Set(asked).size).toBe(asked.length);
     expect(requests.length).toBeLessThan(30);
     const client = new Client(engine.openSession());
     expect(await client.sql('SELECT sum(n) FROM t')).toContain('D[400]');
     await engine.close();
-  }, 120_000);
+  });
+
+  test('recovers as well where storage refuses whatever was asked for ahead', async () => {
+    const volume = await killedDatabase();
+    let refused = 0;
+    const engine = await recovered(volume, async (pages, readPoint) => {
+      if (pages.length >= 256) {
+        refused += 1;
+        throw new Error('this is too much at once');
+      }
+      return pages.map((page) => volume.page(page, readPoint));
+    });
+    expect(refused).toBeGreaterThan(1);
+    const client = new Client(engine.openSession());
+    expect(await client.sql('SELECT sum(n) FROM t')).toContain('D[400]');
+    await engine.close();
+  });
 });
