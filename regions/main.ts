@@ -5,6 +5,7 @@ import {
   keepCompiledCode,
   loadProcessConfig,
   openCredentials,
+  returnMemoryAtRest,
   watchCredentials,
 } from '../storage/index.ts';
 import { createLogger, createProcessMetrics, serviceName, startTelemetry } from '../telemetry/index.ts';
@@ -47,6 +48,7 @@ const listening = await listenHttp(
 if (listening.kind === 'failed') fail(listening.message);
 log.info({ listen: config.listen }, 'agent listens');
 keepCompiledCode();
+returnMemoryAtRest();
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   process.once(signal, () => {

@@ -76,6 +76,7 @@ export {
   waitForExit,
   writePidFile,
 } from './process/process-identity.ts';
+export { returnMemoryAtRest } from './process/rest-memory.ts';
 export { machine, pause, type Runtime, type Timer } from './process/runtime.ts';
 export type { AppendFacts } from './quorum/append-facts.ts';
 export { ChangeDriver } from './quorum/change-driver.ts';

@@ -10,6 +10,7 @@ import { StartError, startStorageNode } from './node/node-process.ts';
 import { compileSooner, keepCompiledCode } from './process/compilation.ts';
 import { type StorageConfig, storageConfigSchema } from './process/config.ts';
 import { loadProcessConfig } from './process/config-file.ts';
+import { returnMemoryAtRest } from './process/rest-memory.ts';
 import { storagePart } from './region/region-file.ts';
 
 function configFromArguments(): StorageConfig {
@@ -73,6 +74,7 @@ try {
   process.once('SIGINT', stop);
   await starting;
   keepCompiledCode();
+  returnMemoryAtRest();
 } catch (error) {
   if (!(error instanceof StartError)) throw error;
   logger.fatal({ reason: error.message }, 'the storage node cannot start');

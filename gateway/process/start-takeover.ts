@@ -16,7 +16,7 @@ export function makeTakeover(
   { forward }: SqlPart,
 ): Takeover {
   const { cluster, region } = config;
-  return new Takeover({
+  const takeover = new Takeover({
     region,
     me,
     role,
@@ -26,4 +26,6 @@ export function makeTakeover(
     metrics,
     log: options.log,
   });
+  role.watch(() => takeover.roleChanged());
+  return takeover;
 }

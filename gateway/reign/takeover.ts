@@ -12,9 +12,9 @@ import {
   type Epoch,
   machine,
   type NodeLinks,
+  PacedTimer,
   type RegionId,
   type Runtime,
-  type Timer,
 } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
 import { type DoubtLimits, defaultDoubtLimits, type WriterAnswer, WriterDoubt } from './core/writer-doubt.ts';
@@ -39,6 +39,8 @@ export interface TakeoverOptions {
 }
 
 const lookMs = 50;
+/** While no other gateway of this region writes. `roleChanged` says when one does. */
+const restMs = 100;
 /** After nodes could not be sealed, or another was faster. */
 const againMs = 500;
 
@@ -47,7 +49,7 @@ export class Takeover {
   private readonly limits: DoubtLimits;
   private readonly runtime: Runtime;
   private readonly doubt: WriterDoubt;
-  private ticker: Timer | null = null;
+  private ticker: PacedTimer | null = null;
   private sealing = false;
   private notBeforeMs = Number.NEGATIVE_INFINITY;
 
@@ -59,7 +61,7 @@ export class Takeover {
   }
 
   start(): void {
-    this.ticker = this.runtime.every(lookMs, () => this.look());
+    this.ticker = new PacedTimer(this.runtime, lookMs, () => this.look());
   }
 
   close(): void {
@@ -67,9 +69,15 @@ export class Takeover {
     this.ticker = null;
   }
 
+  /** The record or the phase has changed: another gateway may write now, and is looked after at once. */
+  roleChanged(): void {
+    if (this.ticker !== null && this.writer() !== null) this.look();
+  }
+
   private look(): void {
     const nowMs = this.runtime.nowMs();
     const writer = this.writer();
+    this.ticker?.pace(writer === null ? restMs : lookMs);
     const isDue = this.doubt.look(writer === null ? null : nameOf(writer), this.options.isConnected(), nowMs);
     if (writer === null) return;
     if (isDue) void this.ask(writer);

@@ -445,6 +445,8 @@ export function sextantProcesses(
         ports: listens,
         env: {
           NODE_COMPILE_CACHE: compileCacheDir(dataDir),
+          // Their threads compile code now and then, and each would keep a heap of its own for what that took.
+          ...((role === 'storage' || role === 'agent') && { MALLOC_ARENA_MAX: '2' }),
           ...(otlpEndpoint !== undefined && { OTEL_EXPORTER_OTLP_ENDPOINT: otlpEndpoint }),
         },
         ...((role === 'gateway' || role === 'endpoint') && {

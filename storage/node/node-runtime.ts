@@ -70,7 +70,9 @@ export const nodeRuntimeLimits = {
   /** How often the node looks around: waiting fetches, repair, the durable hint, folding. */
   tickMs: 50,
   /** The same while it lacks nothing and has nothing to fold. A fetch without news is answered so much late. */
-  restingTickMs: 500,
+  restingTickMs: 250,
+  /** The same while nobody waits for an answer, either, and there is nothing but `main` to look after. */
+  idleTickMs: 500,
   /** Wait before the state file is written again after the disk was full. */
   stateRetryMs: 500,
   /** Page reads under way; more are refused. */
@@ -205,7 +207,9 @@ export class NodeRuntime {
     const effects = this.node.step(event, this.options.runtime.nowMs());
     for (const effect of effects) this.carryOut(effect);
     // Frames that were persisted make nothing to do before a writer says that more is durable, or that nobody reads below.
-    if (this.resting && event.kind !== 'persisted' && !this.hasRest) this.rest(false);
+    if (!this.resting) return;
+    if (event.kind !== 'persisted' && !this.hasRest) this.rest(false);
+    else this.ticks.pace(this.restingMs);
   }
 
   /** S26: before anything is decided the node knows which images it has. */
@@ -250,11 +254,18 @@ export class NodeRuntime {
     return segment.volumeEnd(durable.head) >= durable.vdl && this.options.pages.isDone(this.foldLimit);
   }
 
+  /** Whoever waits for news, branches, and what peers have yet to tell are looked after by ticks alone. */
+  private get restingMs(): number {
+    const { care, branches } = this.node;
+    const isIdle = this.answers.size === 0 && care.isWhole && branches.live.length <= 1;
+    return isIdle ? nodeRuntimeLimits.idleTickMs : nodeRuntimeLimits.restingTickMs;
+  }
+
   /** Only a tick lets the node rest, so that one busy by fits and starts does not put its ticks off for ever. */
   private rest(resting: boolean): void {
     if (resting === this.resting || this.closed) return;
     this.resting = resting;
-    this.ticks.pace(resting ? nodeRuntimeLimits.restingTickMs : nodeRuntimeLimits.tickMs);
+    this.ticks.pace(resting ? this.restingMs : nodeRuntimeLimits.tickMs);
   }
 
   private carryOut(effect: NodeEffect): void {

@@ -13,7 +13,7 @@ export const loopProbeLimits = {
   quietProbes: 20,
   /** A loop that was busy for a larger share of the time is not quiet; nor is one that ran its probe later than this. */
   quietShare: 0.1,
-  quietDelayMs: 10,
+  quietDelayMs: 50,
 } as const;
 
 /** When to probe next. Any probe that was not quiet ends the rest: a loop that is kept waiting by others, too. */

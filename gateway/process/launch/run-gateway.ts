@@ -7,6 +7,7 @@ import {
   compileSooner,
   keepCompiledCode,
   loadProcessConfig,
+  returnMemoryAtRest,
 } from '../../../storage/index.ts';
 import { sextantVersion } from '../../../telemetry/core.ts';
 import { createLogger, type Logger, serviceName } from '../../../telemetry/index.ts';
@@ -82,6 +83,7 @@ export async function runGateway(given: GatewayArguments, ahead: ThreadAhead | n
     process.once('SIGTERM', stop);
     process.once('SIGINT', stop);
     keepCompiledCode();
+    returnMemoryAtRest();
     setTimeout(compileSooner, compileSoonerAfterMs).unref();
   } catch (error) {
     if (!(error instanceof GatewayStartError)) throw error;

@@ -325,7 +325,10 @@ async function upDetached(options: UpOptions, request: UpRequest): Promise<void>
 /** The detached supervisor. It belongs to the `up` that started it until it is ready, and to nobody afterwards. */
 async function supervise(options: UpOptions): Promise<void> {
   // Only here: other commands log nothing and need not wait for it to load.
-  const { createLogger } = await import('../../../telemetry/index.ts');
+  const [{ createLogger }, { returnMemoryAtRest }] = await Promise.all([
+    import('../../../telemetry/index.ts'),
+    import('../../../storage/index.ts'),
+  ]);
   let parent = process.connected;
   const log = createLogger({ service: 'sextant-supervisor', region: 'local', component: 'supervisor' });
   const tell = (message: SupervisorMessage) => {
@@ -360,6 +363,7 @@ async function supervise(options: UpOptions): Promise<void> {
   }
   tell({ kind: 'ready' });
   parent = false;
+  returnMemoryAtRest();
 }
 
 async function down(options: CommonOptions): Promise<void> {

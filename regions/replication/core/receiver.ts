@@ -14,7 +14,7 @@ import {
 } from '../../../storage/core.ts';
 import type { Shipped } from '../../bus/core/messages.ts';
 import { reportLimits } from '../../status/core/report-limits.ts';
-import { heartbeatDueMs } from './shipping-limits.ts';
+import { heartbeatDueMs, shippingLimits } from './shipping-limits.ts';
 
 export type ReceiverEvent =
   /** `transitMs`: how long it was on its way, by the clock offset as known. */
@@ -57,6 +57,9 @@ export class Receiver {
   private vcl: Lsn = zeroLsn;
   private vdl: Lsn = zeroLsn;
   private ackedAtMs = 0;
+  /** What was acknowledged last, and how often in turn. */
+  private told: ReceiverPosition | null = null;
+  private repeats = 0;
   private heardAtMs = Number.NEGATIVE_INFINITY;
   /** When what the primary said last was true there. */
   private saidAtMs = Number.NEGATIVE_INFINITY;
@@ -129,7 +132,7 @@ export class Receiver {
         if (this.stateNow.kind === 'following') this.stateNow = { kind: 'waiting' };
         break;
       case 'tick':
-        if (nowMs - this.ackedAtMs >= heartbeatDueMs) this.ack(false, nowMs);
+        if (nowMs - this.ackedAtMs >= this.ackDueMs) this.ack(false, nowMs);
         break;
       default:
         unreachable(event);
@@ -190,9 +193,24 @@ export class Receiver {
     this.ack(true, nowMs);
   }
 
+  /** What has been said several times in turn has arrived: it is repeated half as often, as a sign of life. */
+  private get ackDueMs(): number {
+    const isKnown = this.repeats >= shippingLimits.ackRepeats;
+    return heartbeatDueMs + (isKnown ? shippingLimits.heartbeatMs : 0);
+  }
+
   private ack(gap: boolean, nowMs: number): void {
     if (this.sender === null || this.stateNow.kind !== 'following') return;
     this.ackedAtMs = nowMs;
+    const { position, told } = this;
+    const isSame =
+      !gap &&
+      told?.head === position.head &&
+      told.received === position.received &&
+      told.vcl === position.vcl &&
+      told.vdl === position.vdl;
+    this.repeats = isSame ? this.repeats + 1 : 0;
+    this.told = position;
     this.effects.push({ kind: 'ack', to: this.sender, gap });
   }
 }

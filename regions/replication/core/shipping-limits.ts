@@ -23,6 +23,8 @@ export const shippingLimits = {
   heartbeatMs: 200,
   /** A tick that comes so much before a heartbeat is due sends it: the next tick would be far too late. */
   heartbeatEarlyMs: 25,
+  /** So often a secondary acknowledges the same in turn before it does it half as often. */
+  ackRepeats: 5,
   /** Without progress for this long, a shipper starts again from what was acknowledged. */
   resendAfterMs: 1_000,
   /** The pause between such starts doubles while nothing gets on, up to this. */

@@ -11,13 +11,7 @@ import { machine } from '../../../storage/process/runtime.ts';
 import { regionId } from '../../../storage/redo/ids.ts';
 import type { SpanFact } from '../../../telemetry/index.ts';
 
-// Its own interval for each, which fake timers can drive.
-vi.mock('../../../storage/process/ticker.ts', () => ({
-  everyOnGrid: (periodMs: number, run: () => void) => {
-    const timer = setInterval(run, periodMs);
-    return () => clearInterval(timer);
-  },
-}));
+vi.mock('../../../storage/process/ticker.ts', () => import('../../storage/process/plain-ticker.ts'));
 
 const [us, eu, ap] = [regionId('us-east-1'), regionId('eu-west-1'), regionId('ap-northeast-1')];
 const pass = (ms: number) => vi.advanceTimersByTimeAsync(ms);

@@ -6,6 +6,8 @@ import { lsn } from '../../../storage/redo/ids.ts';
 import type { SpanFact } from '../../../telemetry/index.ts';
 import { Agent, eu, fresh, old, pass } from './moves-agent.ts';
 
+vi.mock('../../../storage/process/ticker.ts', () => import('../../storage/process/plain-ticker.ts'));
+
 beforeEach(() => {
   vi.useFakeTimers({
     toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance', 'Date', 'hrtime'],

@@ -15,6 +15,8 @@ import { epoch, lsn } from '../../../storage/redo/ids.ts';
 
 import { Agent, ap, eu, fresh, next, old, pass, phases, us } from './moves-agent.ts';
 
+vi.mock('../../../storage/process/ticker.ts', () => import('../../storage/process/plain-ticker.ts'));
+
 beforeEach(() => {
   vi.useFakeTimers({
     toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance', 'Date', 'hrtime'],

@@ -11,6 +11,8 @@ import { lsn } from '../../../storage/redo/ids.ts';
 
 import { Agent, ap, eu, fresh, old, pass, us } from './moves-agent.ts';
 
+vi.mock('../../../storage/process/ticker.ts', () => import('../../storage/process/plain-ticker.ts'));
+
 beforeEach(() => {
   vi.useFakeTimers({
     toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance', 'Date', 'hrtime'],

@@ -11,6 +11,8 @@ import {
 } from '../../../regions/control/core/switchover-rules.ts';
 import { Agent, ap, eu, next, us } from './moves-agent.ts';
 
+vi.mock('../../../storage/process/ticker.ts', () => import('../../storage/process/plain-ticker.ts'));
+
 beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'setInterval', 'performance', 'Date'] }));
 afterEach(() => void vi.useRealTimers());
 

@@ -140,6 +140,28 @@ describe('receiver', () => {
     expect(receiver.step({ kind: 'tick' }, 9 * heartbeatMs)).toEqual([]);
   });
 
+  test('acknowledges half as often once it has said the same several times, and at full pace again with anything new', () => {
+    const receiver = following(3, 70);
+    const { heartbeatMs, ackRepeats } = shippingLimits;
+    const ackTimes = (fromMs: number, untilMs: number): readonly number[] => {
+      const times: number[] = [];
+      for (let nowMs = fromMs; nowMs < untilMs; nowMs += heartbeatMs / 2)
+        if (receiver.step({ kind: 'tick' }, nowMs).length > 0) times.push(nowMs);
+      return times;
+    };
+    const restsAtMs = ackRepeats * heartbeatMs;
+    const pace = (fromMs: number, everyMs: number, times: number): readonly number[] =>
+      Array.from({ length: times }, (_, at) => fromMs + at * everyMs);
+    expect(ackTimes(1, restsAtMs + 4 * heartbeatMs)).toEqual([
+      ...pace(1 + heartbeatMs, heartbeatMs, ackRepeats),
+      1 + restsAtMs + 2 * heartbeatMs,
+    ]);
+    // Something new: said at once, and repeated in time in case that was lost.
+    receiver.step(shipped(3, 70, 90), 10_000);
+    expect(receiver.step(durable(90), 10_000)).toEqual([{ kind: 'ack', to: primary, gap: false }]);
+    expect(ackTimes(10_000, 10_000 + 2.5 * heartbeatMs)).toEqual(pace(10_000 + heartbeatMs, heartbeatMs, 2));
+  });
+
   test('says whether the primary was heard lately', () => {
     const receiver = following(3, 70);
     expect(receiver.hears(reportLimits.offlineAfterMs - 1)).toBe(true);

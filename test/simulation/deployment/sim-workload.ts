@@ -7,7 +7,13 @@ import { framePayload, type ReceivedFrame } from '../../../storage/redo/frame.ts
 import { type Epoch, type Lsn, type PageNo, type PgId, pageNo, zeroLsn } from '../../../storage/redo/ids.ts';
 import { redoLimits } from '../../../storage/redo/limits.ts';
 import { MtrStream, type StoredMtr } from '../../../storage/redo/mtr-stream.ts';
-import { type Commit, decodeRecords, encodeMtr, type Mtr, type PageChange } from '../../../storage/redo/record.ts';
+import {
+  type Commit,
+  decodeRecords,
+  encodeMtr,
+  type Mtr,
+  type PageChange,
+} from '../../../storage/redo/record.ts';
 import type { FinalWrite } from '../judges/durability.ts';
 import type { Prng } from '../world/prng.ts';
 import { pgBytes } from './sim-types.ts';

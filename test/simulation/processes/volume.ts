@@ -153,7 +153,11 @@ export class SimVolume implements RoleVolume, BranchVolume {
     const times = this.context.defects.has('apply-twice') && write.parts.length === 4 ? 2 : 1;
     const changes = changesOf(write);
     for (let time = 0; time < times; time += 1) {
-      const mtr = encodeWrite(changes, this.runtime.wallUs(), this.context.bounds.quorum.framePayloadBytesMax);
+      const mtr = encodeWrite(
+        changes,
+        this.runtime.wallUs(),
+        this.context.bounds.quorum.framePayloadBytesMax,
+      );
       const commit: EngineCommitEvent = { mtr, lsn: lsn(reign.lastLsn + mtr.byteLength), commits: [] };
       reign.commit(commit);
       this.open?.line.committed({

@@ -40,13 +40,7 @@ import { type Answer, StorageClient } from '../../../storage/wire/storage-client
 import { createLogger } from '../../../telemetry/index.ts';
 import { eventually, secret, silent, smallMtr } from '../region-harness.ts';
 
-// Its own interval for each, which fake timers can drive.
-vi.mock('../../../storage/process/ticker.ts', () => ({
-  everyOnGrid: (periodMs: number, run: () => void) => {
-    const timer = setInterval(run, periodMs);
-    return () => clearInterval(timer);
-  },
-}));
+vi.mock('../../../storage/process/ticker.ts', () => import('../process/plain-ticker.ts'));
 
 const mainPath = fileURLToPath(new URL('../../../storage/main.ts', import.meta.url));
 const cleanups: (() => unknown)[] = [];

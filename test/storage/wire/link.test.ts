@@ -16,13 +16,7 @@ import type { LinkConnection } from '../../../storage/wire/link-connection.ts';
 import { LinkServer, type LinkServerOptions } from '../../../storage/wire/link-server.ts';
 import { sextantVersion } from '../../../telemetry/core.ts';
 
-// Its own interval for each, which fake timers can drive.
-vi.mock('../../../storage/process/ticker.ts', () => ({
-  everyOnGrid: (periodMs: number, run: () => void) => {
-    const timer = setInterval(run, periodMs);
-    return () => clearInterval(timer);
-  },
-}));
+vi.mock('../../../storage/process/ticker.ts', () => import('../process/plain-ticker.ts'));
 
 const cluster = 'c1';
 const secret = 'correct horse';
