@@ -13,7 +13,7 @@ import type { LostRange } from '../judges/losses.ts';
 import { controlKey } from '../processes/control-store.ts';
 import { writerName } from '../processes/gateway.ts';
 import type { SimLine } from './branch-witness.ts';
-import { completeTo, type DiskCopy, pagesOn, readDisk } from './disk-copy.ts';
+import { completeTo, type DiskCopy, pagesOn, readDisk, treeOf } from './disk-copy.ts';
 import { writesOn } from './sim-disks.ts';
 import { nodeAddress, nodeIds, type SimFleet } from './sim-types.ts';
 import type { SimWitness } from './sim-witness.ts';
@@ -80,8 +80,9 @@ export class BranchJudging {
       seenIn.add(region);
       const line = this.options.witness.branches.of(origin);
       this.options.fleet.world.schedule(underWayUs, `judges look at ${region} for epoch ${origin}`, () => {
-        const tree = new EpochTree(line.forks);
-        const able = this.disksOf(region).filter(({ floor }) => floorOn(tree, floor, origin) !== null);
+        const able = this.disksOf(region).filter(
+          (copy) => floorOn(treeOf(copy, line.forks), copy.floor, origin) !== null,
+        );
         if (able.length >= quorumLimits.writeQuorum) return;
         line.without.add(region);
         const { held, filled } = this.options.witness.branches;
@@ -229,5 +230,5 @@ export class BranchJudging {
 }
 
 function isWhole(copy: DiskCopy, { forks, head, vdl }: SimLine): boolean {
-  return copy.forks.has(head) && completeTo(copy, forks, head) >= vdl;
+  return copy.forks.some(({ epoch }) => epoch === head) && completeTo(copy, forks, head) >= vdl;
 }

@@ -4,7 +4,7 @@
  */
 import { crc32 } from 'node:zlib';
 import { z } from 'zod';
-import { EpochTree, type Fork } from '../../../storage/history/epoch-tree.ts';
+import { EpochTree, type Fork, forkSchema } from '../../../storage/history/epoch-tree.ts';
 import { type Floor, floorOn, floorSchema, noFloor } from '../../../storage/history/floor.ts';
 import { chainOf, parseManifest, type RunEntry } from '../../../storage/images/core/manifest.ts';
 import {
@@ -44,8 +44,8 @@ type Run = {
 export type DiskCopy = {
   readonly frames: readonly ScannedFrame[];
   readonly floor: Floor;
-  /** The epochs whose forks it knows. */
-  readonly forks: ReadonlySet<number>;
+  /** Those that it knows, the oldest first. */
+  readonly forks: readonly Fork[];
   /** A chain, up to the first run that is not whole. */
   readonly runs: readonly Run[];
   /** Whether `runs` are all that the manifest names. */
@@ -73,12 +73,19 @@ export function framesIn(disk: Disk, name: string): readonly ScannedFrame[] {
  * the log above the floor.
  */
 export function completeTo(copy: DiskCopy, forks: readonly Fork[], head: Epoch): Lsn {
-  const tree = new EpochTree(forks);
+  const tree = treeOf(copy, forks);
   const byLog = segmentOf(copy, tree, noFloor).volumeEnd(head);
   const floor = floorOn(tree, copy.floor, head);
   if (floor === null || floor === zeroLsn || imagesOn(copy, tree, head) < floor) return byLog;
   const end = segmentOf(copy, tree, copy.floor).volumeEnd(head);
   return end < (copy.runs[0]?.fuzzyTo ?? zeroLsn) ? byLog : maxLsn(byLog, end);
+}
+
+/** A path, and what the disk knows besides: its floor and its images may be named by an epoch that left the path further up. */
+export function treeOf({ forks: known }: Pick<DiskCopy, 'forks'>, forks: readonly Fork[]): EpochTree {
+  const tree = new EpochTree(forks);
+  for (const fork of known) tree.add(fork);
+  return tree;
 }
 
 /** How far frames reach on the path to `head`; null when none lies on it. */
@@ -101,7 +108,7 @@ export function pagesOn(
   head: Epoch,
   vdl: Lsn,
 ): ReadonlyMap<PageNo, Uint8Array> {
-  const tree = new EpochTree(forks);
+  const tree = treeOf(copy, forks);
   const pages = new Map<PageNo, Uint8Array>();
   const fuzzyTo = copy.runs[0]?.fuzzyTo ?? zeroLsn;
   let from: Lsn = zeroLsn;
@@ -153,14 +160,14 @@ function bodyOf(disk: Disk, name: string): unknown {
 }
 
 const recordSchema = z.object({
-  state: z.object({ floor: floorSchema.optional(), forks: z.array(z.object({ epoch: z.int() })) }),
+  state: z.object({ floor: floorSchema.optional(), forks: z.array(forkSchema) }),
 });
 
 function stateOf(disk: Disk): Pick<DiskCopy, 'floor' | 'forks'> {
   const parsed = recordSchema.safeParse(bodyOf(disk, `${dataDir}/state`));
-  if (!parsed.success) return { floor: noFloor, forks: new Set() };
+  if (!parsed.success) return { floor: noFloor, forks: [] };
   const { floor = noFloor, forks } = parsed.data.state;
-  return { floor, forks: new Set(forks.map(({ epoch }) => epoch)) };
+  return { floor, forks: [...forks].sort((a, b) => a.epoch - b.epoch) };
 }
 
 const imagesDir = `${dataDir}/images/`;
