@@ -1,8 +1,9 @@
 /**
- * What of the pure half of the door an engine's thread needs: redo, its names and its bounds. Each thread loads its code anew, so nothing
- * is here that needs a package: schemas alone take a thread a sixth of its start.
+ * What of the pure half of the door an engine's thread needs: redo, its names and its bounds, and the clock that stamps it. Each thread
+ * loads its code anew, so nothing is here that needs a package: schemas alone take a thread a sixth of its start.
  */
 export { InFlight } from './process/core/in-flight.ts';
+export { wallClock } from './process/core/wall-offset.ts';
 export { concatBytes, viewOf } from './redo/bytes.ts';
 export { framePayload, type ReceivedFrame, splitFrames } from './redo/frame.ts';
 export {

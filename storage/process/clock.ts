@@ -1,9 +1,14 @@
 /** The two clocks of a process: one that people read, one that only goes forward. */
 
+import { wallClock } from './core/wall-offset.ts';
 import { everyOnGrid } from './ticker.ts';
 
 /** Wall clock, microseconds since the Unix epoch. Stamps commits and messages; nothing is decided by it. */
-export const wallUs = (): number => Math.round((performance.timeOrigin + performance.now()) * 1000);
+export const wallUs = wallClock({
+  monotonicMs: () => performance.now(),
+  wallMs: () => Date.now(),
+  offsetMs: performance.timeOrigin,
+});
 
 /** Monotonic clock, milliseconds since the process started. Leases and timeouts. */
 export const monotonicMs = (): number => performance.now();

@@ -54,24 +54,28 @@ try {
     const moved = await deployment.cli(['switchover', '--to', target, '--json']);
     const parsed = moveSchema.safeParse(moved.code === 0 ? JSON.parse(moved.stdout) : null);
     if (parsed.success) pauses.push(parsed.data.result.pauseMs);
-    else problems.push(`move ${move} to ${target}: ${moved.stderr.trim()}`);
+    else problem(`move ${move} to ${target}: ${moved.stderr.trim()}`);
     const difference = await differenceAt(move);
-    if (difference !== null) problems.push(difference);
+    if (difference !== null) problem(difference);
     if (move % 20 === 0 || move === count)
       console.log(`${move} of ${count}; pause ${summary(pauses)}; ${problems.length} problems`);
   }
   const accounts = await Promise.all(writers.map((writer) => writer.stop()));
   for (const [at, { failed }] of accounts.entries())
-    for (const { id, code } of failed.slice(0, 20))
-      problems.push(`${regions[at]}: write ${id} failed: ${code}`);
+    for (const { id, code } of failed.slice(0, 20)) problem(`${regions[at]}: write ${id} failed: ${code}`);
   const acknowledged = accounts.reduce((sum, account) => sum + account.acknowledged.length, 0);
   const failures = accounts.reduce((sum, account) => sum + account.failed.length, 0);
   console.log(`${acknowledged} writes acknowledged, ${failures} failed`);
 } finally {
   await deployment.stop();
 }
-for (const problem of problems) console.error(problem);
 process.exit(problems.length === 0 ? 0 : 1);
+
+/** Told at once: who waits for a thousand moves wants to know of the third. */
+function problem(text: string): void {
+  problems.push(text);
+  console.error(text);
+}
 
 /** What the regions hold at one moment: rows up to those that the primary has now, compared once they have arrived. */
 async function differenceAt(move: number): Promise<string | null> {

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { tmpdir } from 'node:os';
 import { MessagePort, parentPort, workerData } from 'node:worker_threads';
-import { type Lsn, type PageNo, splitFrames, zeroLsn } from '../../../storage/redo.ts';
+import { type Lsn, type PageNo, splitFrames, wallClock, zeroLsn } from '../../../storage/redo.ts';
 import { sqlError } from '../../sql/errors.ts';
 import type { SqlError } from '../../sql/sql.ts';
 import type { EngineLimits } from '../core/engine-limits.ts';
@@ -108,7 +108,11 @@ export class EngineDesk {
     this.commits = new CommitLog({
       limits,
       space: this.scratch,
-      clockUs: () => (performance.timeOrigin + performance.now()) * 1000,
+      clockUs: wallClock({
+        monotonicMs: () => performance.now(),
+        wallMs: () => Date.now(),
+        offsetMs: performance.timeOrigin,
+      }),
       stopReason: this.stopReason,
       // Nodes of a version that knows no PostgreSQL databases may be asked to keep those of SQLite.
       whole: options.data.sqlite === null ? 'shortest' : 'image',
