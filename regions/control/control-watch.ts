@@ -1,5 +1,5 @@
 /** Tells whoever watches the control record what it is: at each hint of a change, and now and then in case a hint was lost. */
-import { every } from '../../storage/index.ts';
+import { every, monotonicMs } from '../../storage/index.ts';
 import type { NatsConnection } from '../bus/nats-connection.ts';
 import { bytesText, textBytes } from './control-store-wire.ts';
 import type { ControlReading, ControlView } from './core/control-port.ts';
@@ -14,6 +14,13 @@ export interface ControlWatchOptions {
   readonly read: () => Promise<ControlReading>;
 }
 
+/**
+ * A server that was elected a moment ago may lead before it has what its predecessor had told of. A read that lacks what a hint
+ * announced is repeated after this time, and until so long after the hint: it may have been wrong.
+ */
+const againMs = 50;
+const hintHoldsMs = 2_000;
+
 interface Watcher {
   readonly onReading: (reading: ControlReading) => void;
   seq: number;
@@ -26,6 +33,9 @@ export class ControlWatch {
   private stop: (() => void) | null = null;
   private looking = false;
   private lookAgain = false;
+  /** The newest revision that a hint announced and no read has brought. */
+  private announced = { seq: 0, untilMs: 0 };
+  private again: NodeJS.Timeout | undefined;
   /** The newest record that was read, written or made of a hint. */
   private known: ControlView | null = null;
 
@@ -67,6 +77,7 @@ export class ControlWatch {
   /** The bucket is another one: its revisions begin anew. */
   forget(): void {
     this.known = null;
+    this.announced = { seq: 0, untilMs: 0 };
   }
 
   private start(): () => void {
@@ -89,11 +100,16 @@ export class ControlWatch {
     if (seq <= this.reportedSeq) return;
     // While a read has failed, that it works again is told by one that does.
     const isFailing = [...this.watchers].some(({ failing }) => failing);
-    if (isKnown && !isFailing) this.tell({ kind: 'record', view });
-    else void this.look();
+    if (isKnown && !isFailing) {
+      this.tell({ kind: 'record', view });
+      return;
+    }
+    this.announced = { seq, untilMs: monotonicMs() + hintHoldsMs };
+    void this.look();
   }
 
   private end(): void {
+    clearTimeout(this.again);
     this.stop?.();
     this.stop = null;
   }
@@ -105,9 +121,17 @@ export class ControlWatch {
     this.looking = true;
     while (this.lookAgain && this.watchers.size > 0) {
       this.lookAgain = false;
-      this.tell(await this.options.read());
+      const reading = await this.options.read();
+      this.tell(reading);
+      clearTimeout(this.again);
+      if (this.isBehind(reading)) this.again = setTimeout(() => void this.look(), againMs);
     }
     this.looking = false;
+  }
+
+  private isBehind(reading: ControlReading): boolean {
+    const { seq, untilMs } = this.announced;
+    return monotonicMs() < untilMs && (reading.kind !== 'record' || reading.view.seq < seq);
   }
 
   private tell(reading: ControlReading): void {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import type { NatsConnection } from '../../../regions/bus/nats-connection.ts';
 import { ControlWatch } from '../../../regions/control/control-watch.ts';
@@ -41,6 +42,8 @@ class Bucket {
   view = view(1);
   reads = 0;
   fails = false;
+  /** What reads answer with first. */
+  readonly stale: ControlReading[] = [];
   private readonly listeners: ((seq: number, renews: string | undefined) => void)[] = [];
 
   open(): ControlWatch {
@@ -69,6 +72,8 @@ class Bucket {
       pollMs: 3_600_000,
       read: async () => {
         this.reads += 1;
+        const stale = this.stale.shift();
+        if (stale !== undefined) return stale;
         if (this.fails) return { kind: 'unavailable', reason: 'no leader' };
         watch.saw(this.view);
         return { kind: 'record', view: this.view };
@@ -131,6 +136,18 @@ describe('a watch of the control record', () => {
     write(view(3));
     await settled();
     expect(told[1]?.at(-1)).toEqual({ kind: 'record', view: view(3) });
+  });
+
+  it('reads again until it has what a hint announced: a new leader may lag behind its predecessor', async () => {
+    const { bucket, told, write } = await watched();
+    const old: ControlReading = { kind: 'record', view: view(1) };
+    bucket.stale.push(old, old, { kind: 'unavailable', reason: 'stale answer' }, old);
+    write(view(2, 2, 'eu-west-1'));
+    const news = { kind: 'record', view: view(2, 2, 'eu-west-1') };
+    await expect.poll(() => told.map((all) => all.at(-1)), { timeout: 500 }).toEqual([news, news]);
+    const { reads } = bucket;
+    await sleep(120);
+    expect(bucket.reads).toBe(reads);
   });
 
   it('of a bucket that was made anew takes no renewal of the old one', async () => {
