@@ -1,5 +1,5 @@
 /** What a region's agent answers requests with, put together from what it is made of. */
-import { type BranchName, type Lsn, locate, mainBranch, maxLsn, pause } from '../../storage/index.ts';
+import { type BranchName, type Lsn, locate, mainBranch, maxLsn } from '../../storage/index.ts';
 import type { BranchesOptions } from '../branches/branches.ts';
 import { type Source, sourceOfMain } from '../branches/core/branch-place.ts';
 import type { ControlReading } from '../control/core/control-port.ts';
@@ -7,13 +7,11 @@ import type { ControlSight } from '../control/core/control-sight.ts';
 import type { Held, Survivor } from '../control/core/survivors.ts';
 import { branchFloor } from '../retention/core/promised-floor.ts';
 import type { ClusterView } from '../status/core/cluster-view.ts';
+import { pollSettled } from '../status/poll-settled.ts';
 import type { RegionNodes } from '../status/region-nodes.ts';
 import type { AnswerParts } from './answer-request.ts';
 import type { RegionAgentOptions } from './region-agent-options.ts';
 import type { RegionBranches } from './region-branches.ts';
-
-/** The writer tells its nodes what is durable within this time, so that a branch has everything acknowledged before it was asked for. */
-const settleMs = 25;
 
 export interface AgentParts extends Pick<AnswerParts, 'moves' | 'lookedFor' | 'replacement' | 'rewinds'> {
   readonly options: RegionAgentOptions;
@@ -68,14 +66,12 @@ export function answerParts(parts: AgentParts): Omit<AnswerParts, 'region' | 'lo
   };
 }
 
-/** What the nodes hold of a line of history, asked twice: the second answer knows of all that was acknowledged before the first. */
+/** What the nodes hold of a line of history, with all that was acknowledged before. */
 async function sourceOf(
   name: BranchName,
   { options, nodes, branches, promised, me, poll }: AgentParts,
 ): Promise<Source | null> {
-  await poll();
-  await pause(options.runtime, settleMs);
-  await poll();
+  await pollSettled(poll, options.runtime);
   const floor = branchFloor(nodes.reports.flatMap((node) => node.floor ?? []));
   const source = name === mainBranch ? sourceOfMain(me().held, floor) : branches.source(name, floor);
   if (source === null) return null;

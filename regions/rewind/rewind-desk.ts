@@ -29,6 +29,7 @@ import type { ControlRecord } from '../control/core/control-record.ts';
 import { beginRewind } from '../control/core/rewind-record.ts';
 import { type Place, parsePlace, placeForms } from '../place/core/place.ts';
 import { timeText } from '../place/time-text.ts';
+import { pollSettled } from '../status/poll-settled.ts';
 import type { StatusSource } from '../status/region-nodes.ts';
 import type { RewindReport, RewindRequest } from './core/rewind-request.ts';
 
@@ -162,7 +163,8 @@ export class RewindDesk {
     record: ControlRecord,
   ): Promise<{ readonly kind: 'found'; readonly to: RewindReport['to'] } | Refused> {
     const { agent, runtime } = this.options;
-    const { head, vdl } = await agent.nodes.poll();
+    // A place may be named by what was acknowledged a moment ago.
+    const { head, vdl } = await pollSettled(() => agent.nodes.poll(), runtime);
     if (head !== record.epoch)
       return refused('NO_WRITER', `epoch ${record.epoch} is not written yet: try again in a moment`);
     if (place.kind === 'time' && place.us > runtime.wallUs())

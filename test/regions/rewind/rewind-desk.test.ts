@@ -21,9 +21,16 @@ const day = 1_764_000_000_000_000;
 
 /** Six nodes on epoch 1, durable to 1000, a commit every ten LSNs, one a second; a writer that carries a rewind out, or gives it up. */
 function desk(
-  options: { readonly floor?: number; readonly holding?: number; readonly givesUp?: boolean } = {},
+  options: {
+    readonly floor?: number;
+    readonly holding?: number;
+    readonly givesUp?: boolean;
+    /** What the nodes say at first: they hear of the durable point after clients do. */
+    readonly toldFirst?: number;
+  } = {},
 ) {
-  const { floor = 0, holding = 6, givesUp = false } = options;
+  const { floor = 0, holding = 6, givesUp = false, toldFirst = 1000 } = options;
+  let polls = 0;
   let record: ControlRecord = next(acquire(initialControlRecord(us), { region: us, holder, lapsed: false }));
   let seq = 1;
   let forks = [fork(1, 0, 0)];
@@ -85,7 +92,12 @@ function desk(
           return { record };
         },
       },
-      nodes: { poll: async () => ({ head: record.epoch, vdl: lsn(1000) }) },
+      nodes: {
+        poll: async () => {
+          polls += 1;
+          return { head: record.epoch, vdl: lsn(polls === 1 ? toldFirst : 1000) };
+        },
+      },
       looked: () => undefined,
       noRecord: (reason) => `no record: ${reason}`,
     },
@@ -131,6 +143,14 @@ describe('a rewind that is asked for', () => {
       message: expect.stringContaining(words),
     });
   });
+
+  test.each(['990', '995', timeAt(99)])(
+    'to %s goes there even when the nodes have not heard yet that more is durable',
+    async (to) => {
+      for (const toldFirst of [980, 990])
+        expect(await begin(to, { toldFirst })).toMatchObject({ rewind: { state: 'done', to: { lsn: 990 } } });
+    },
+  );
 
   test('to a place that the writer finds gone is told as given up', async () => {
     expect(await begin('300', { givesUp: true })).toMatchObject({

@@ -1,16 +1,16 @@
 /**
- * Many planned moves in a row under a load in every region: `node test/system/switchovers.ts [--count N] [--load N] [--regions a,b,c]`.
+ * Many planned moves in a row under a load in every region: `node test/system/times/switchovers.ts [--count N] [--load N] [--regions a,b,c]`.
  * No request may fail, and after each move every region has to hold the same rows. Says how long writes paused. A thousand take
  * about an hour.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
-import { TestDeployment } from './local-deployment.ts';
-import { SteadyWriter } from './steady-writer.ts';
+import { TestDeployment } from '../local-deployment.ts';
+import { SteadyWriter } from '../steady-writer.ts';
 
 const help =
-  'usage: node test/system/switchovers.ts [--count N] [--load N] [--regions a,b,c]\n' +
+  'usage: node test/system/times/switchovers.ts [--count N] [--load N] [--regions a,b,c]\n' +
   '  --count N   switchovers (1000)     --load N   writes a second in each region (20)\n';
 /** Ids of two writers never meet. */
 const idsApart = 10_000_000;

@@ -1,18 +1,18 @@
 /**
  * How long nobody can write when the gateway that writes is lost and its region has others, and whether anything acknowledged
- * is: `node test/system/takeover-time.ts [--rounds N] [--freeze] [--gateways N] [--load N] [--base-port N]`. A round is from
+ * is: `node test/system/times/takeover-time.ts [--rounds N] [--freeze] [--gateways N] [--load N] [--base-port N]`. A round is from
  * `kill -9` (or SIGSTOP) of the writer to the next acknowledged write, through a gateway that is left and through the endpoint
  * of the writer. A frozen writer is thawed when another one writes; what it is sent meanwhile must not be acknowledged by it.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
-import { TestDeployment } from './local-deployment.ts';
-import { idsIn, SteadyWriter } from './steady-writer.ts';
+import { TestDeployment } from '../local-deployment.ts';
+import { idsIn, SteadyWriter } from '../steady-writer.ts';
 
 const region = 'us-east-1';
 const help =
-  'usage: node test/system/takeover-time.ts [--rounds N] [--freeze] [--gateways N] [--load N] [--base-port N]\n' +
+  'usage: node test/system/times/takeover-time.ts [--rounds N] [--freeze] [--gateways N] [--load N] [--base-port N]\n' +
   '  --rounds N     how often the writer is lost (10)     --freeze     SIGSTOP instead of SIGKILL, thawed later\n' +
   '  --gateways N   gateways of the region (2)            --load N     writes a second in all (100)\n' +
   '  --base-port N  where the deployment listens\n';

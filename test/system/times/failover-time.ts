@@ -1,6 +1,6 @@
 /**
  * How long nobody can write when the primary region is lost, as clients of the other regions see it, and whether what is lost
- * is what is reported: `node test/system/failover-time.ts [--rounds N] [--load N] [--beside DIR]`. A round is a deployment of
+ * is what is reported: `node test/system/times/failover-time.ts [--rounds N] [--load N] [--beside DIR]`. A round is a deployment of
  * three regions under a steady load, from `region kill` of the primary to the first acknowledged write elsewhere, by hand and
  * by policy. `--beside` takes another checkout in turns, by hand.
  */
@@ -8,13 +8,13 @@ import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
-import { TestDeployment } from './local-deployment.ts';
-import { idsIn, SteadyWriter } from './steady-writer.ts';
+import { TestDeployment } from '../local-deployment.ts';
+import { idsIn, SteadyWriter } from '../steady-writer.ts';
 
 const regions = ['us-east-1', 'eu-west-1', 'ap-northeast-1'];
 const [primary = '', target = ''] = regions;
 const help =
-  'usage: node test/system/failover-time.ts [--rounds N] [--load N] [--beside DIR]\n' +
+  'usage: node test/system/times/failover-time.ts [--rounds N] [--load N] [--beside DIR]\n' +
   '  --rounds N    rounds of each kind (3)      --load N   writes a second in all (100)\n' +
   '  --beside DIR  another checkout, in turns with this one\n';
 const steadyMs = 8_000;
