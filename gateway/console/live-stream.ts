@@ -57,18 +57,18 @@ export class LiveStream {
     to.writeHead(200, headers);
     to.write(this.bytes());
     this.readers.set(to, isOver);
-    this.timer ??= this.later();
+    if (this.timer === null) this.pushIn(this.options.limits.consoleEveryMs);
   }
 
   /**
-   * There is news that pages wait for: it goes out at once, unless something has just gone out. So what the writer reports is
-   * never older than the time between two reports, rather than that and `consoleEveryMs`.
+   * There is news that pages wait for: it goes out at once, or `consoleGapMs` after what has just gone out. So what the writer
+   * reports waits for no more than that, rather than for `consoleEveryMs`.
    */
   nudge(): void {
-    if (this.timer === null || performance.now() - this.pushedAtMs < this.options.limits.consoleGapMs) return;
-    clearInterval(this.timer);
-    this.timer = this.later();
-    this.push();
+    if (this.timer === null) return;
+    const waitMs = this.pushedAtMs + this.options.limits.consoleGapMs - performance.now();
+    if (waitMs > 0) this.pushIn(waitMs);
+    else this.push();
   }
 
   /** Ends every stream. A console asks again, until it finds this gateway's successor. */
@@ -83,12 +83,14 @@ export class LiveStream {
     return Buffer.from(`data: ${this.options.event()}\n\n`);
   }
 
-  private later(): NodeJS.Timeout {
-    return setInterval(() => this.push(), this.options.limits.consoleEveryMs);
+  private pushIn(ms: number): void {
+    clearTimeout(this.timer ?? undefined);
+    this.timer = setTimeout(() => this.push(), ms);
   }
 
   private push(): void {
     this.pushedAtMs = performance.now();
+    this.pushIn(this.options.limits.consoleEveryMs);
     const bytes = this.bytes();
     for (const [reader, isOver] of this.readers) {
       if (isOver()) reader.end();
@@ -104,7 +106,7 @@ export class LiveStream {
 
   private rest(): void {
     if (this.readers.size > 0 || this.timer === null) return;
-    clearInterval(this.timer);
+    clearTimeout(this.timer);
     this.timer = null;
   }
 }

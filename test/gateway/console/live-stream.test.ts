@@ -30,7 +30,8 @@ class Sink implements EventSink {
 }
 
 const never = (): boolean => false;
-const limits = { consoles: 3, consoleEveryMs: 200, consoleGapMs: 50, consoleBufferedBytes: 1_000 };
+const gapMs = 50;
+const limits = { consoles: 3, consoleEveryMs: 200, consoleGapMs: gapMs, consoleBufferedBytes: 1_000 };
 
 function stream() {
   let made = 0;
@@ -63,7 +64,7 @@ describe('/v1/live', () => {
       expect([status, events.length, events.at(-1)]).toEqual([200, 3, 'data: {"n":5}\n\n']);
   });
 
-  it('tells at once what pages wait for, but not twice in a moment, and then in time again', () => {
+  it('tells at once what pages wait for, or a moment after the last event, and then in time again', () => {
     const { live, made } = stream();
     live.nudge();
     expect(made()).toBe(0);
@@ -73,10 +74,15 @@ describe('/v1/live', () => {
     live.nudge();
     live.nudge();
     expect(sink.events).toHaveLength(2);
-    vi.advanceTimersByTime(199);
+    vi.advanceTimersByTime(gapMs - 1);
+    live.nudge();
     expect(sink.events).toHaveLength(2);
     vi.advanceTimersByTime(1);
     expect(sink.events).toHaveLength(3);
+    vi.advanceTimersByTime(199);
+    expect(sink.events).toHaveLength(3);
+    vi.advanceTimersByTime(1);
+    expect(sink.events).toHaveLength(4);
   });
 
   it('makes none while nobody reads', () => {
