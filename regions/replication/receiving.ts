@@ -5,12 +5,12 @@
 import {
   type BranchName,
   type DriverPlace,
-  decodeRecords,
   type Epoch,
   EpochTree,
   type FetchSource,
   framePayload,
   type Lsn,
+  lsn,
   machine,
   mainBranch,
   type NodeLinks,
@@ -18,6 +18,7 @@ import {
   PacedTimer,
   type ReceivedFrame,
   ReceiverDriver,
+  RecordCursor,
   type Recovered,
   type RecoveryGoal,
   type RegionId,
@@ -363,14 +364,16 @@ export class Receiving {
   }
 
   private expectTraces(frame: ReceivedFrame): void {
-    const decoded = decodeRecords(framePayload(frame.bytes), frame.header.base);
-    const from = this.from;
-    if (decoded.kind === 'malformed' || from === null) return;
-    for (const record of decoded.records) {
-      if (record.kind !== 'commit' || record.trace === null || record.lsn <= this.receiver.position.vdl)
-        continue;
+    const { from } = this;
+    if (from === null) return;
+    const { base } = frame.header;
+    const { vdl } = this.receiver.position;
+    const cursor = new RecordCursor(framePayload(frame.bytes));
+    while (cursor.next()) {
+      const { trace, end } = cursor;
+      if (trace === null || base + end <= vdl) continue;
       if (this.waiting.length >= tracesWaitingMax) return;
-      this.waiting.push({ lsn: record.lsn, commitTimeUs: record.commitTimeUs, trace: record.trace, from });
+      this.waiting.push({ lsn: lsn(base + end), commitTimeUs: cursor.commitTimeUs, trace, from });
     }
   }
 

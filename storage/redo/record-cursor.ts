@@ -9,6 +9,8 @@ export const recordType = { pageDelta: 1, pageImage: 2, commit: 3, shrink: 4, pa
 
 /** A commit's time, which its body begins with. */
 export const commitTimeBytes = 8;
+/** The trace context that may follow it. */
+export const traceBytes = 25;
 
 export class RecordCursor {
   private readonly payload: Uint8Array;
@@ -66,6 +68,14 @@ export class RecordCursor {
     let time = 0;
     for (let at = body + commitTimeBytes - 1; at >= body; at--) time = time * 256 + (payload[at] ?? 0);
     return time;
+  }
+
+  /** Of a commit: its trace context, a view of the payload; null for any other record and when the write is untraced. */
+  get trace(): Uint8Array | null {
+    const from = this.body + commitTimeBytes;
+    return this.isCommit && this.position - from === traceBytes
+      ? this.payload.subarray(from, this.position)
+      : null;
   }
 
   /** Whether it says all of the page: what the page held before does not matter. */

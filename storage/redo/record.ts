@@ -17,9 +17,8 @@ import assert from 'node:assert/strict';
 import { ByteReader, putU64, readU64, varintBytes, viewOf, writeVarint } from './bytes.ts';
 import { isPageNo, type Lsn, lsn, type PageNo, type PgId, pageNo, pgId, unreachable } from './ids.ts';
 import { redoLimits } from './limits.ts';
-import { commitTimeBytes, RecordCursor, recordType } from './record-cursor.ts';
+import { commitTimeBytes, RecordCursor, recordType, traceBytes } from './record-cursor.ts';
 
-const traceBytes = 25;
 /** A commit record with a trace context: type, length, time, trace. */
 export const commitBytesMax = 2 + commitTimeBytes + traceBytes;
 

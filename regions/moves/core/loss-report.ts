@@ -5,12 +5,13 @@
 import { z } from 'zod';
 import {
   type BranchName,
-  decodeRecords,
   type Epoch,
   framePayload,
   type Lsn,
+  lsn,
   mainBranch,
   type ReceivedFrame,
+  RecordCursor,
   type RegionId,
 } from '../../../storage/core.ts';
 import { readTraceContext, type TraceContext } from '../../../telemetry/core.ts';
@@ -102,21 +103,21 @@ export class LossCollector {
 
   /** Takes the next frame along the orphan; frames come in LSN order. */
   add(frame: ReceivedFrame): void {
-    const decoded = decodeRecords(framePayload(frame.bytes), frame.header.base);
-    if (decoded.kind === 'malformed') return;
-    for (const record of decoded.records) {
-      if (record.kind !== 'commit' || record.lsn <= this.reached || record.lsn > this.to) continue;
-      this.reached = record.lsn;
+    const cursor = new RecordCursor(framePayload(frame.bytes));
+    while (cursor.next()) {
+      const at = lsn(frame.header.base + cursor.end);
+      if (!cursor.isCommit || at <= this.reached || at > this.to) continue;
+      const { commitTimeUs, trace } = cursor;
+      this.reached = at;
       this.count += 1;
-      this.first ??= record.commitTimeUs;
-      this.last = record.commitTimeUs;
-      const context = record.trace === null ? null : readTraceContext(record.trace);
+      this.first ??= commitTimeUs;
+      this.last = commitTimeUs;
+      const context = trace === null ? null : readTraceContext(trace);
       if (context?.sampled === true && this.traced.length < moveLimits.lossSpansMax)
-        this.traced.push({ lsn: record.lsn, commitTimeUs: record.commitTimeUs, context });
+        this.traced.push({ lsn: at, commitTimeUs, context });
       if (this.commits.length >= moveLimits.lossCommitsMax) continue;
-      const traceId =
-        record.trace === null ? null : Buffer.from(record.trace.subarray(0, 16)).toString('hex');
-      this.commits.push({ lsn: record.lsn, commitTimeUs: record.commitTimeUs, traceId });
+      const traceId = trace === null ? null : Buffer.from(trace.subarray(0, 16)).toString('hex');
+      this.commits.push({ lsn: at, commitTimeUs, traceId });
     }
   }
 

@@ -107,6 +107,8 @@ describe('a record', () => {
             cursor.page,
             cursor.pagesLeft,
             cursor.end,
+            cursor.isCommit ? cursor.commitTimeUs : null,
+            cursor.trace === null ? null : hex(cursor.trace),
           ]);
         expect(cursor.isMalformed).toBe(false);
         let end = 0;
@@ -116,7 +118,10 @@ describe('a record', () => {
             const page = 'page' in record ? record.page : null;
             const left = record.kind === 'shrink' ? record.pages : null;
             const isWhole = record.kind === 'pageImage' || record.kind === 'pageAnew';
-            return [record.kind === 'commit' ? 'commit' : isWhole ? 'whole' : 'part', page, left, end];
+            const kind = record.kind === 'commit' ? 'commit' : isWhole ? 'whole' : 'part';
+            const commit = record.kind === 'commit' ? record : null;
+            const trace = commit?.trace ?? null;
+            return [kind, page, left, end, commit?.commitTimeUs ?? null, trace === null ? null : hex(trace)];
           }),
         );
       }),
