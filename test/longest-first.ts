@@ -10,6 +10,7 @@ const long: readonly string[] = [
   'regions/local/',
   'regions/deploy/',
   'gateway/session/',
+  'gateway/forward/',
   'oracle/',
 ];
 

@@ -1,8 +1,8 @@
 /** The part of a gateway that runs statements: its databases, client streams, and forwarding to and for other gateways. */
-import { quorumLimits } from '../../storage/index.ts';
+import { machine, quorumLimits } from '../../storage/index.ts';
 import type { Databases } from '../database/databases.ts';
+import { ForwardClient } from '../forward/forward-client.ts';
 import type { Database } from '../session/database.ts';
-import { ForwardClient } from '../session/forward-client.ts';
 import { ForwardServer } from '../session/forward-server.ts';
 import { seesAll } from '../session/global-point.ts';
 import { GatewaySqlService } from '../session/sql-service.ts';
@@ -53,12 +53,13 @@ export function startSqlPart(
   });
   role.watch(() => watch.changed());
   const databases = startBranches(setup, control, observed, storage, watch, watchWriter);
-  const forward = new ForwardClient(
+  const forward = new ForwardClient({
     nats,
-    peerName(region, me),
+    me: peerName(region, me),
     limits,
-    (writer) => !watch.isReplaced(writer),
-  );
+    isWriter: (writer) => !watch.isReplaced(writer),
+    runtime: machine,
+  });
   const forwardServer = new ForwardServer({
     nats,
     subject: gatewaySubject(cluster, region, me),

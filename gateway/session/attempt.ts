@@ -1,11 +1,11 @@
 /** What a stream keeps of one operation while it is tried, and how a try ended. */
 import type { Lsn } from '../../storage/core.ts';
+import type { RemoteWriter } from '../forward/forward-client.ts';
 import type { ForwardTrail } from '../observe/forward-trail.ts';
 import type { RequestSpan } from '../observe/request-tracer.ts';
 import type { AnyOperationValue, SqlOperation } from '../sql/operation.ts';
 import type { SqlOutcome } from '../sql/sql.ts';
 import type { StatementClass } from '../sql/statement-facts.ts';
-import type { RemoteWriter } from './writer-watch.ts';
 
 export type Outcome = SqlOutcome<AnyOperationValue>;
 

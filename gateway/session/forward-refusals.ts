@@ -1,23 +1,10 @@
 /** What the writer's side of forwarding answers where nothing of a call was run. */
 import type { BranchName } from '../../storage/index.ts';
+import type { Done, Refused } from '../forward/core/call-table.ts';
+import { encodeResult, type ForwardCall } from '../forward/core/forward-call.ts';
 import { adviseFailure } from '../sql/errors.ts';
 import type { SqlError, SqlOutcome } from '../sql/sql.ts';
-import { encodeResult, type ForwardCall } from './core/forward-call.ts';
-import type { ForwardRefusal } from './core/forward-messages.ts';
 import type { Database } from './database.ts';
-
-export interface Refused {
-  readonly kind: 'refused';
-  readonly reason: ForwardRefusal;
-  readonly message: string;
-}
-
-/** A whole answer, in parts. */
-export interface Done {
-  readonly kind: 'done';
-  readonly parts: readonly Uint8Array[];
-  readonly bytes: number;
-}
 
 /** Why nothing can be written at this moment. */
 export function refusal({ watch }: Database): Refused {
@@ -58,5 +45,3 @@ export const isLeaving: Refused = {
   reason: 'draining',
   message: 'This gateway is stopping.',
 };
-
-export const malformed = (message: string): Refused => ({ kind: 'refused', reason: 'malformed', message });

@@ -1,44 +1,33 @@
 /**
- * The writer's side of forwarding: calls of other gateways, each run once, their answers kept until they are fetched, and
- * the streams their transactions live in. A gateway that is not the writer, or is about to stop, says so.
+ * The writer's side of forwarding: the streams of clients of other gateways, in which their transactions live, and each call run
+ * in its stream. A gateway that is not the writer, or is about to stop, says so.
  */
-import { setTimeout as pause } from 'node:timers/promises';
-import type { NatsConnection, NatsMessage } from '../../regions/index.ts';
-import { type BranchName, everyBeside, mainBranch, monotonicMs, unreachable } from '../../storage/index.ts';
+import type { NatsConnection } from '../../regions/index.ts';
+import {
+  type BranchName,
+  everyBeside,
+  machine,
+  mainBranch,
+  monotonicMs,
+  pause,
+  unreachable,
+} from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
+import type { CallEnd, Done, Refused } from '../forward/core/call-table.ts';
+import { encodeResult, type ForwardCall, type ForwardResult } from '../forward/core/forward-call.ts';
+import { encodeRequest, type ForwardReply, splitParts } from '../forward/core/forward-messages.ts';
+import { ForwardCalls } from '../forward/forward-calls.ts';
+import { ForwardInbox, type SingleRequest } from '../forward/forward-inbox.ts';
 import type { RequestSpan } from '../observe/request-tracer.ts';
 import type { Release } from '../reign/reign.ts';
 import { adviseFailure } from '../sql/errors.ts';
-import { splitPieces } from './core/forward-bundle.ts';
-import { decodeCall, encodeResult, type ForwardCall, type ForwardResult } from './core/forward-call.ts';
-import {
-  decodeRequest,
-  encodeReply,
-  encodeRequest,
-  type ForwardReply,
-  type ForwardRequest,
-  isNotice,
-  joinParts,
-  splitParts,
-} from './core/forward-messages.ts';
 import { countedFailureOf } from './core/outcomes.ts';
 import { type PeerAnswer, PeerLiveness } from './core/peer-liveness.ts';
 import { writeRefused } from './core/read-only.ts';
 import { classAtWriter } from './core/routing.ts';
 import type { ServiceLimits } from './core/service-limits.ts';
 import type { Database, DatabaseDirectory } from './database.ts';
-import { type Call, type CallState, owesAnswers } from './forward-calls.ts';
-import {
-  type Done,
-  gone,
-  isLeaving,
-  malformed,
-  notBegun,
-  type Refused,
-  refusal,
-  unknownBranch,
-} from './forward-refusals.ts';
-import { BundleReplies } from './forward-replies.ts';
+import { gone, isLeaving, notBegun, refusal, unknownBranch } from './forward-refusals.ts';
 import { type LocalAnswer, type LocalPlace, LocalSession } from './local-session.ts';
 
 export interface ForwardServerOptions {
@@ -63,34 +52,34 @@ interface Stream {
 
 const sweepEveryMs = 1_000;
 const lookEveryMs = 100;
-/** Room for headers in a reply. */
-const headerRoom = 4 * 1024;
+const drainPollMs = 5;
 
 /** A gateway names its streams after itself; see `ForwardClient.newId`. */
 function peerOf(stream: string): string {
   return stream.slice(0, Math.max(0, stream.lastIndexOf('.')));
 }
 
-const drainPollMs = 5;
-
 export class ForwardServer {
   private readonly options: ForwardServerOptions;
-  private readonly calls = new Map<string, Call>();
+  private readonly calls: ForwardCalls;
+  private readonly inbox: ForwardInbox;
   private leaving = false;
   private readonly streams = new Map<string, Stream>();
   private readonly stops: readonly (() => void)[];
-  private readonly unsubscribe: ReturnType<NatsConnection['subscribe']>;
   private readonly peers: PeerLiveness;
-  private heldBytes = 0;
 
   constructor(options: ForwardServerOptions) {
     this.options = options;
-    this.unsubscribe = options.nats.subscribe(options.subject, (message) => this.receive(message));
+    const { nats, subject, limits } = options;
+    this.peers = new PeerLiveness(limits);
+    const run = (branch: BranchName, call: ForwardCall): Promise<CallEnd> => this.perform(branch, call);
+    this.calls = new ForwardCalls({ limits, runtime: machine, run });
+    const serve = (request: SingleRequest): ReturnType<ForwardServer['serve']> => this.serve(request);
+    this.inbox = new ForwardInbox({ nats, subject, limits, runtime: machine, serve });
     this.stops = [
       everyBeside(sweepEveryMs, () => this.sweep()),
       everyBeside(lookEveryMs, () => this.lookForPeers()),
     ];
-    this.peers = new PeerLiveness(options.limits);
   }
 
   /**
@@ -100,70 +89,24 @@ export class ForwardServer {
   async drain(waitMs: number): Promise<void> {
     this.leaving = true;
     const untilMs = monotonicMs() + waitMs;
-    while (owesAnswers(this.calls.values(), monotonicMs()) && monotonicMs() < untilMs)
-      await pause(drainPollMs);
+    while (this.calls.owesAnswers && monotonicMs() < untilMs) await pause(machine, drainPollMs);
   }
 
   close(): void {
     this.leaving = true;
-    this.unsubscribe(true);
+    this.inbox.close();
     for (const stop of this.stops) stop();
     for (const { session } of this.streams.values()) session.close();
     this.streams.clear();
   }
 
-  private receive(message: NatsMessage): void {
-    const decoded = decodeRequest(message.data);
-    if (decoded.kind === 'ok' && decoded.value.kind === 'bundle') {
-      this.receiveBundle(message, decoded.value.bytes);
-      return;
-    }
-    if (!message.wantsAnswer && !isNotice(decoded)) {
-      message.passOver();
-      return;
-    }
-    const reply = this.answerTo(decoded);
-    if (reply === null) return;
-    void Promise.resolve(reply).then((settled) => message.respond(encodeReply(settled)));
-  }
-
-  private receiveBundle(message: NatsMessage, bytes: Uint8Array): void {
-    const pieces = splitPieces(bytes);
-    if (pieces.kind === 'malformed') {
-      message.respond(encodeReply(malformed(pieces.reason)));
-      return;
-    }
-    const replies = new BundleReplies(message, this.partBytes);
-    for (const piece of pieces.value) {
-      const decoded = decodeRequest(piece.message);
-      if (!message.wantsAnswer && !isNotice(decoded)) continue;
-      const reply = this.answerTo(decoded);
-      if (reply instanceof Promise) void reply.then((settled) => replies.add(piece.id, settled));
-      else if (reply !== null) replies.add(piece.id, reply);
-    }
-  }
-
-  /** Most of an answer that one message takes. */
-  private get partBytes(): number {
-    const { limits, nats } = this.options;
-    const most = nats.maxPayloadBytes || limits.forwardPartBytes;
-    return Math.max(1_024, Math.min(limits.forwardPartBytes, most - headerRoom));
-  }
-
-  private answerTo(decoded: ReturnType<typeof decodeRequest>): ForwardReply | Promise<ForwardReply> | null {
-    return decoded.kind === 'malformed' ? malformed(decoded.reason) : this.serve(decoded.value);
-  }
-
   /** @returns null for a request that wants no answer. */
-  private serve(request: ForwardRequest): ForwardReply | Promise<ForwardReply> | null {
+  private serve(request: SingleRequest): ForwardReply | Promise<ForwardReply> | null {
     switch (request.kind) {
       case 'part':
-        return this.takePart(request);
       case 'poll':
-        return this.poll(request.call, request.part);
       case 'forget':
-        this.drop(request.call);
-        return null;
+        return this.calls.serve(request);
       case 'close':
         this.closeStream(request.stream);
         return null;
@@ -174,8 +117,6 @@ export class ForwardServer {
         return this.position(request.branch);
       case 'ping':
         return { kind: 'received' };
-      case 'bundle':
-        return malformed('a bundle within a bundle');
       default:
         return unreachable(request);
     }
@@ -208,104 +149,7 @@ export class ForwardServer {
     return { kind: 'position', epoch: reign.epoch, vdl: reign.vdl };
   }
 
-  private takePart(request: Extract<ForwardRequest, { kind: 'part' }>): ForwardReply | Promise<ForwardReply> {
-    const { limits } = this.options;
-    const { call: id, branch, index, count, bytes } = request;
-    let call = this.calls.get(id);
-    if (call === undefined) {
-      if (this.calls.size >= limits.forwardCalls || this.heldBytes + bytes.length > limits.forwardHeldBytes) {
-        const message = `forwardCalls = ${limits.forwardCalls} or forwardHeldBytes = ${limits.forwardHeldBytes} is reached`;
-        return { kind: 'refused', reason: 'busy', message };
-      }
-      call = {
-        state: { kind: 'receiving', parts: Array.from({ length: count }), bytes: 0 },
-        touchedAtMs: monotonicMs(),
-      };
-      this.calls.set(id, call);
-    }
-    call.touchedAtMs = monotonicMs();
-    const { state } = call;
-    if (state.kind !== 'receiving') return this.answer(id, call, 0);
-    if (index >= state.parts.length || count !== state.parts.length) {
-      this.drop(id);
-      return { kind: 'refused', reason: 'malformed', message: 'parts that do not belong together' };
-    }
-    if (state.parts[index] === undefined) {
-      // A copy unless it is used at once: the message is the connection's buffer.
-      state.parts[index] = count === 1 ? bytes : bytes.slice();
-      state.bytes += bytes.length;
-      this.heldBytes += bytes.length;
-    }
-    if (state.bytes > limits.forwardCallBytes) {
-      this.drop(id);
-      const message = `The limit forwardCallBytes = ${limits.forwardCallBytes} is reached`;
-      return { kind: 'refused', reason: 'too-large', message };
-    }
-    const parts = state.parts.filter((part) => part !== undefined);
-    if (parts.length < count) return { kind: 'received' };
-    this.begin(call, branch, joinParts(parts), state.bytes);
-    return this.answer(id, call, 0);
-  }
-
-  private begin(call: Call, branch: BranchName, bytes: Uint8Array, held: number): void {
-    const decoded = decodeCall(bytes);
-    this.heldBytes -= held;
-    if (decoded.kind === 'malformed') {
-      call.state = { kind: 'refused', reason: 'malformed', message: decoded.reason };
-      return;
-    }
-    const running: Extract<CallState, { kind: 'running' }> = { kind: 'running', waiting: [] };
-    call.state = running;
-    void this.perform(branch, decoded.value).then((state) => {
-      call.state = state;
-      call.touchedAtMs = monotonicMs();
-      if (state.kind === 'done') this.heldBytes += state.bytes;
-      for (const waiter of running.waiting) waiter(state);
-    });
-  }
-
-  private poll(id: string, part: number): ForwardReply | Promise<ForwardReply> {
-    const call = this.calls.get(id);
-    if (call !== undefined && call.state.kind !== 'receiving') {
-      call.touchedAtMs = monotonicMs();
-      return this.answer(id, call, part);
-    }
-    this.drop(id);
-    this.calls.set(id, { state: { kind: 'cancelled' }, touchedAtMs: monotonicMs() });
-    return { kind: 'unknown' };
-  }
-
-  /** A part of the result, or word that there is none yet. */
-  private answer(id: string, call: Call, part: number): ForwardReply | Promise<ForwardReply> {
-    const { state } = call;
-    if (state.kind === 'refused') this.calls.delete(id);
-    return state.kind === 'running' ? this.hold(state, part) : this.replyOf(state, part);
-  }
-
-  private hold(state: Extract<CallState, { kind: 'running' }>, part: number): Promise<ForwardReply> {
-    return new Promise((resolve) => {
-      const waiter = (ended: CallState): void => {
-        clearTimeout(timer);
-        resolve(this.replyOf(ended, part));
-      };
-      const timer = setTimeout(() => {
-        state.waiting.splice(state.waiting.indexOf(waiter), 1);
-        resolve({ kind: 'running' });
-      }, this.options.limits.forwardHoldMs);
-      state.waiting.push(waiter);
-    });
-  }
-
-  private replyOf(state: CallState, part: number): ForwardReply {
-    if (state.kind === 'refused') return state;
-    if (state.kind !== 'done') return { kind: 'unknown' };
-    const bytes = state.parts[part];
-    if (bytes === undefined)
-      return { kind: 'refused', reason: 'malformed', message: `the answer has ${state.parts.length} parts` };
-    return { kind: 'part', index: part, count: state.parts.length, bytes };
-  }
-
-  private async perform(branch: BranchName, call: ForwardCall): Promise<CallState> {
+  private async perform(branch: BranchName, call: ForwardCall): Promise<CallEnd> {
     const database = this.options.databases.find(branch);
     if (database === null) return unknownBranch(branch, null);
     const refused = database.begin();
@@ -315,7 +159,7 @@ export class ForwardServer {
     return state;
   }
 
-  private async performOn(database: Database, call: ForwardCall): Promise<CallState> {
+  private async performOn(database: Database, call: ForwardCall): Promise<CallEnd> {
     const { limits } = this.options;
     const span = database.tracer.arrived(call.traceparent);
     const found = await this.streamFor(database, call);
@@ -335,7 +179,7 @@ export class ForwardServer {
       );
       bytes = encodeResult(call.operation.kind, result.kind === 'answered' ? { ...result, outcome } : result);
     }
-    return { kind: 'done', parts: splitParts(bytes, this.partBytes), bytes: bytes.length };
+    return { kind: 'done', parts: splitParts(bytes, this.inbox.partBytes), bytes: bytes.length };
   }
 
   /** The stream of a call: the one its transaction lives in, or a new one if this gateway writes, or is about to. */
@@ -469,18 +313,11 @@ export class ForwardServer {
     for (const [id, stream] of gone) this.endStream(id, stream);
   }
 
-  private drop(id: string): void {
-    const call = this.calls.get(id);
-    if (call === undefined || call.state.kind === 'running') return;
-    if (call.state.kind === 'receiving' || call.state.kind === 'done') this.heldBytes -= call.state.bytes;
-    this.calls.delete(id);
-  }
-
   /** Lets go of what nobody came for. */
   private sweep(): void {
+    this.calls.sweep();
     const nowMs = monotonicMs();
-    const { forwardKeepMs, remoteStreamIdleMs } = this.options.limits;
-    for (const [id, call] of this.calls) if (nowMs - call.touchedAtMs > forwardKeepMs) this.drop(id);
+    const { remoteStreamIdleMs } = this.options.limits;
     for (const [id, stream] of this.streams) {
       if (stream.calls === 0 && nowMs - stream.touchedAtMs > remoteStreamIdleMs) this.endStream(id, stream);
     }

@@ -1,10 +1,10 @@
 /** What was acknowledged anywhere by now: asked of the writer, who says how far its volume is durable. */
 import { type Lsn, monotonicMs } from '../../storage/index.ts';
+import type { ForwardClient } from '../forward/forward-client.ts';
 import { adviseFailure } from '../sql/errors.ts';
 import type { SqlOutcome } from '../sql/sql.ts';
 import type { ServiceLimits } from './core/service-limits.ts';
 import type { Database } from './database.ts';
-import type { ForwardClient } from './forward-client.ts';
 
 /** Between two questions to a writer that did not answer. */
 const retryMs = 20;

@@ -1,7 +1,7 @@
 /** What the protocol layer asks of a stream, as operations: each is answered with what its kind is answered with. */
 import assert from 'node:assert/strict';
 import type { Bookmark } from '../sql/bookmark.ts';
-import type { AnyOperationValue, SqlOperation } from '../sql/operation.ts';
+import { type AnyOperationValue, isBatch, type SqlOperation } from '../sql/operation.ts';
 import type {
   BatchResult,
   BatchStep,
@@ -12,7 +12,6 @@ import type {
   SqlSession,
   SqlStatement,
 } from '../sql/sql.ts';
-import { isBatch } from './core/outcomes.ts';
 
 export abstract class OperationSession implements SqlSession {
   abstract isAutocommit(): boolean;

@@ -12,6 +12,7 @@ import {
   wallUs,
   zeroLsn,
 } from '../../storage/index.ts';
+import type { ForwardClient, ForwardOutcome } from '../forward/forward-client.ts';
 import { ForwardTrail } from '../observe/forward-trail.ts';
 import type { GatewayMetrics } from '../observe/gateway-metrics.ts';
 import type { Bookmark } from '../sql/bookmark.ts';
@@ -44,7 +45,6 @@ import {
 } from './core/routing.ts';
 import type { ServiceLimits } from './core/service-limits.ts';
 import type { Database } from './database.ts';
-import type { ForwardClient, ForwardOutcome } from './forward-client.ts';
 import { globalPoint } from './global-point.ts';
 import { cancelledByClient, type LocalAnswer, type LocalPlace, LocalSession } from './local-session.ts';
 import { OperationSession } from './operation-session.ts';

@@ -11,6 +11,7 @@ import {
   type WriterPhase,
 } from '../../regions/core.ts';
 import { type RegionId, regionId, unreachable } from '../../storage/core.ts';
+import type { RemoteWriter } from '../forward/forward-client.ts';
 import type { SqlError } from '../sql/sql.ts';
 import type { WriterPlace } from './core/routing.ts';
 import type { ServiceLimits } from './core/service-limits.ts';
@@ -33,12 +34,6 @@ export interface WriterWatchOptions {
   readonly want?: () => void;
   /** Fewer storage nodes of this region answer than a write needs. */
   readonly quorumLost: () => boolean;
-}
-
-/** Another gateway that is the writer. */
-export interface RemoteWriter {
-  readonly subject: string;
-  readonly region: RegionId;
 }
 
 /** The subject of exactly one start of one gateway: who is not there cannot be mistaken for its successor. */

@@ -21,6 +21,9 @@ export interface OperationValues {
 
 export type AnyOperationValue = OperationValues[keyof OperationValues];
 
+/** Whether the value is that of a batch: what became of each of its steps. */
+export const isBatch = (value: AnyOperationValue): value is BatchResult => Array.isArray(value);
+
 /** Statements of an operation, as far as they are separate. */
 export function statementsOf(operation: SqlOperation): readonly string[] {
   switch (operation.kind) {

@@ -7,10 +7,10 @@ import { existsSync, mkdirSync, readdirSync, renameSync, statSync } from 'node:f
 import { dirname, join, resolve } from 'node:path';
 import { regionId } from '../../storage/index.ts';
 import { isBusy } from '../local/busy-port.ts';
-import { gatewayCount } from '../local/core/gateway-places.ts';
-import { basePortMax, portsOf, supervisorPort } from '../local/core/local-ports.ts';
 import { DeploymentError, readDeployment, writeDeployment } from '../local/deployment-file.ts';
-import { type Deployment, deploymentFile, nodesOfRegion } from '../local/local-layout.ts';
+import { gatewayCount } from '../local/layout/core/gateway-places.ts';
+import { basePortMax, portsOf, supervisorPort } from '../local/layout/core/local-ports.ts';
+import { type Deployment, deploymentFile, nodesOfRegion } from '../local/layout/local-layout.ts';
 import { deleteRegion } from '../local/region-keeper.ts';
 import { adoptRegion } from './adopt-region.ts';
 

@@ -1,6 +1,6 @@
 /** Whether ports can be had. */
 import { createServer } from 'node:net';
-import type { ProcessSpec } from './local-layout.ts';
+import type { ProcessSpec } from './layout/local-processes.ts';
 
 /** True when something else listens on the loopback port. */
 export function isBusy(port: number): Promise<boolean> {

@@ -3,7 +3,8 @@ import { existsSync, renameSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { loadConfig } from '../../storage/index.ts';
 import { addressesOf } from './jaeger-processes.ts';
-import { type Deployment, type DialledRoute, deploymentFile, deploymentSchema } from './local-layout.ts';
+import { type Deployment, deploymentFile, deploymentSchema } from './layout/local-layout.ts';
+import type { DialledRoute } from './layout/region-plans.ts';
 import type { JaegerPrograms } from './programs/jaeger-programs.ts';
 import { writeRegionFiles } from './region-files.ts';
 

@@ -9,13 +9,8 @@ import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import type { IdentityFiles } from '../../storage/index.ts';
-import {
-  type Deployment,
-  type ProcessSpec,
-  type Programs,
-  sextantProcesses,
-  telemetryGroup,
-} from './local-layout.ts';
+import { type Deployment, telemetryGroup } from './layout/local-layout.ts';
+import { type ProcessSpec, type Programs, sextantProcesses } from './layout/local-processes.ts';
 import type { JaegerPrograms } from './programs/jaeger-programs.ts';
 import { identityFilesOf, operatorOf } from './secure/local-certificates.ts';
 

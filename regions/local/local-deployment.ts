@@ -29,8 +29,6 @@ import { busyPorts } from './busy-port.ts';
 import { type Distances, type PairRoundTrip, wideAreaOf } from './cables/core/wide-area.ts';
 import { RouteProxies, RouteProxy } from './cables/route-proxy.ts';
 import { type MoreRoutes, socketPathProblem } from './control-socket.ts';
-import { localGatewaysMax } from './core/gateway-places.ts';
-import { basePortMax, supervisorPort } from './core/local-ports.ts';
 import { anyGraceMs, deploymentGraceMs } from './core/stop-graces.ts';
 import {
   DeploymentError,
@@ -40,19 +38,20 @@ import {
   writeDeployment,
 } from './deployment-file.ts';
 import { addressesOf, processesWith } from './jaeger-processes.ts';
+import { localGatewaysMax } from './layout/core/gateway-places.ts';
+import { basePortMax, supervisorPort } from './layout/core/local-ports.ts';
 import {
   controlSocket,
   type Deployment,
   deploymentFile,
   isHeadless,
   namesIn,
-  natsProcesses,
-  type Programs,
   routePortOf,
   routesOf,
   supervisorDir,
   telemetryGroup,
-} from './local-layout.ts';
+} from './layout/local-layout.ts';
+import { natsProcesses, type Programs } from './layout/local-processes.ts';
 import { LocalMembers } from './local-members.ts';
 import { deploymentTraces, pidFilesBelow } from './local-traces.ts';
 import { natsAccess } from './nats-care.ts';

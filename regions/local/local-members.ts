@@ -10,14 +10,8 @@ import { CertificateError } from '../certs/certificate-store.ts';
 import { busyPorts } from './busy-port.ts';
 import type { KeptDeployment } from './deployment-file.ts';
 import { processesWith } from './jaeger-processes.ts';
-import {
-  type Deployment,
-  namesIn,
-  nodeNames,
-  nodesOfRegion,
-  type ProcessSpec,
-  type Programs,
-} from './local-layout.ts';
+import { type Deployment, namesIn, nodeNames, nodesOfRegion } from './layout/local-layout.ts';
+import type { ProcessSpec, Programs } from './layout/local-processes.ts';
 import type { JaegerPrograms } from './programs/jaeger-programs.ts';
 import { secureDeployment } from './secure/make-certificates.ts';
 import type { Supervisor } from './supervisor.ts';

@@ -5,7 +5,13 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { regionSchema } from '../../storage/index.ts';
-import { formerConfigFile, pidFile, processNames, regionFileOf, telemetryNames } from './local-layout.ts';
+import {
+  formerConfigFile,
+  pidFile,
+  processNames,
+  regionFileOf,
+  telemetryNames,
+} from './layout/local-layout.ts';
 
 function directoriesIn(dir: string): readonly string[] {
   try {

@@ -15,7 +15,8 @@ import {
 } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { identify, removePidFile, writePidFile } from '../../storage/index.ts';
-import { logFile, type ProcessSpec, pidFile } from './local-layout.ts';
+import { logFile, pidFile } from './layout/local-layout.ts';
+import type { ProcessSpec } from './layout/local-processes.ts';
 
 /**
  * `stopped`: by an operator or not yet started. `restarting`: died, waits for its next start.

@@ -16,7 +16,7 @@ import { natsSecurity } from '../bus/nats-security.ts';
 import { ControlCopiesWatch } from '../control/control-copies-watch.ts';
 import { CopyJudge } from '../nats/core/nats-copy-judge.ts';
 import { StoreJudge, StoreWatch } from '../nats/nats-store-watch.ts';
-import { type Deployment, logFile } from './local-layout.ts';
+import { type Deployment, logFile } from './layout/local-layout.ts';
 import type { ManagedProcess } from './managed-process.ts';
 import { identityFilesOf, operatorOf } from './secure/local-certificates.ts';
 

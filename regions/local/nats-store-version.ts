@@ -5,7 +5,8 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { isAtLeast, type NatsServer } from '../nats/nats-server.ts';
-import { logFile, type ProcessSpec, supervisorDir } from './local-layout.ts';
+import { logFile, supervisorDir } from './layout/local-layout.ts';
+import type { ProcessSpec } from './layout/local-processes.ts';
 
 const versionFile = (dataDir: string): string => join(supervisorDir(dataDir), 'nats-version');
 const versionPattern = /^\d+\.\d+\.\d+$/;

@@ -8,17 +8,14 @@ import { regionText, witnessText } from '../deploy/core/region-text.ts';
 import { writeMachineFile } from '../deploy/write-files.ts';
 import {
   type Deployment,
-  type DialledRoute,
   deploymentFile,
   formerConfigFile,
   joiningFileOf,
-  joiningPlan,
   processDirs,
   regionFileOf,
-  regionPlans,
   voterFileOf,
-  voterPlans,
-} from './local-layout.ts';
+} from './layout/local-layout.ts';
+import { type DialledRoute, joiningPlan, regionPlans, voterPlans } from './layout/region-plans.ts';
 
 const title =
   'Written by `sextant up` at each start: what is changed here is lost. `sextant init` makes files to keep.';

@@ -12,22 +12,20 @@ import { busyPorts } from './busy-port.ts';
 import { type Distances, type PairRoundTrip, wideAreaOf } from './cables/core/wide-area.ts';
 import { type RouteProxies, RouteProxy } from './cables/route-proxy.ts';
 import type { RegionChange, RegionChanged } from './control-socket.ts';
-import { withGateway, withoutRegion, withRegion } from './core/region-slots.ts';
 import type { KeptDeployment } from './deployment-file.ts';
 import { processesWith } from './jaeger-processes.ts';
+import { withGateway, withoutRegion, withRegion } from './layout/core/region-slots.ts';
 import {
   type Deployment,
   namesIn,
-  natsProcesses,
-  type ProcessSpec,
-  type Programs,
   routePortOf,
   routesOfNew,
   runningNodes,
   telemetryGroup,
   topologyOf,
   voterFileOf,
-} from './local-layout.ts';
+} from './layout/local-layout.ts';
+import { natsProcesses, type ProcessSpec, type Programs } from './layout/local-processes.ts';
 import type { JaegerPrograms } from './programs/jaeger-programs.ts';
 import { foreignData } from './region-files.ts';
 import { secureDeployment } from './secure/make-certificates.ts';

@@ -15,7 +15,8 @@ import {
 } from './control-socket.ts';
 import { stopGraceMs } from './core/stop-graces.ts';
 import { directoryBytes } from './data/directory-bytes.ts';
-import { type ProcessSpec, startOrder, telemetryGroup } from './local-layout.ts';
+import { telemetryGroup } from './layout/local-layout.ts';
+import { type ProcessSpec, startOrder } from './layout/local-processes.ts';
 import { ManagedProcess } from './managed-process.ts';
 import { type NatsAccess, NatsCare } from './nats-care.ts';
 import { ReloadWatch } from './secure/reload-watch.ts';

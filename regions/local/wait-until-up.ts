@@ -1,7 +1,7 @@
 /** Whether a supervised process has come up: it accepts connections and, where it says so itself, is ready. */
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { logFile } from './local-layout.ts';
+import { logFile } from './layout/local-layout.ts';
 import { lastLines, type ManagedProcess } from './managed-process.ts';
 
 /** Why a deployment did not become ready. `logTail` are the last lines of the process's log. */

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { type Client, createClient } from '@libsql/client';
 import { z } from 'zod';
 import { trustAuthority } from '../../regions/certs/trust-authority.ts';
-import { processOf } from '../../regions/local/core/gateway-places.ts';
-import { portsOf } from '../../regions/local/core/local-ports.ts';
+import { processOf } from '../../regions/local/layout/core/gateway-places.ts';
+import { portsOf } from '../../regions/local/layout/core/local-ports.ts';
 import { freeBasePort } from '../free-ports.ts';
 import { type Sample, samplesOf } from '../telemetry/metrics/exposition.ts';
 

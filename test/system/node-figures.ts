@@ -1,6 +1,6 @@
 /** What the six storage nodes of a region say of their disks, and how long one takes to come back: for long runs. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { portsOf } from '../../regions/local/core/local-ports.ts';
+import { portsOf } from '../../regions/local/layout/core/local-ports.ts';
 import { samplesOf, sumOf } from '../telemetry/metrics/exposition.ts';
 
 export const nodeNames = ['n1', 'n2', 'n3', 'n4', 'n5', 'n6'] as const;

@@ -1,13 +1,10 @@
 /** What the outcome of an operation says about where it should have run, and what is told of one that has none. Pure. */
 import { adviseError } from '../../sql/errors.ts';
-import type { AnyOperationValue, SqlOperation } from '../../sql/operation.ts';
-import type { BatchResult, SqlError, SqlOutcome } from '../../sql/sql.ts';
+import { type AnyOperationValue, isBatch, type SqlOperation } from '../../sql/operation.ts';
+import type { SqlError, SqlOutcome } from '../../sql/sql.ts';
 import { asksForWriter, leavesTransaction, mayCommit } from './routing.ts';
 
 type Outcome = SqlOutcome<AnyOperationValue>;
-
-/** Whether the value is that of a batch: what became of each of its steps. */
-export const isBatch = (value: AnyOperationValue): value is BatchResult => Array.isArray(value);
 
 export function failureOf(outcome: Outcome): SqlError | null {
   return outcome.ok ? null : outcome.error;

@@ -1,5 +1,10 @@
 /** Bounds of what lies between the protocol layer and the engine: waiting, forwarding, telling others. Units last. */
 import assert from 'node:assert/strict';
+import {
+  defaultForwardLimits,
+  type ForwardLimits,
+  forwardLimitsProblem,
+} from '../../forward/core/forward-limits.ts';
 import { defaultSpanLimits, type SpanLimits } from '../../observe/core/span-limits.ts';
 
 /** Bounds of what databases cost a gateway. */
@@ -36,7 +41,7 @@ export const databaseLimitNames = [
   'scratchBytes',
 ] as const;
 
-export interface ServiceLimits extends SpanLimits, DatabaseLimits {
+export interface ServiceLimits extends SpanLimits, DatabaseLimits, ForwardLimits {
   /** Client streams open at once, HTTP and WebSocket together. */
   readonly sessions: number;
   /** A write waits this long for somebody who takes it: through a switchover, a recovery, a crash of the writer. */
@@ -65,20 +70,6 @@ export interface ServiceLimits extends SpanLimits, DatabaseLimits {
   readonly engineSilenceMs: number;
   /** One that has been silent for this long makes the gateway not ready. */
   readonly engineDoubtMs: number;
-  /** Bytes of one forwarding message, below the NATS server's `max_payload`. */
-  readonly forwardPartBytes: number;
-  /** One forwarded request, or one answer. */
-  readonly forwardCallBytes: number;
-  /** Answers and unfinished requests the writer keeps for all forwarding gateways together. */
-  readonly forwardHeldBytes: number;
-  /** Forwarded requests under way or kept at the writer. */
-  readonly forwardCalls: number;
-  /** The writer says "still running" at least this often. */
-  readonly forwardHoldMs: number;
-  /** An answer nobody fetches is kept this long. */
-  readonly forwardKeepMs: number;
-  /** A writer that says nothing for this long is given up, and what it was doing is unknown. */
-  readonly forwardSilenceMs: number;
   /** Wait before asking for a writer again after "not I". */
   readonly forwardRetryMs: number;
   /** Transactions of other gateways open at the writer. */
@@ -129,13 +120,7 @@ export const defaultServiceLimits: ServiceLimits = {
   readerQueue: 20_000,
   engineSilenceMs: 10_000,
   engineDoubtMs: 2_000,
-  forwardPartBytes: 512 * 1024,
-  forwardCallBytes: 64 * mebibyte,
-  forwardHeldBytes: 256 * mebibyte,
-  forwardCalls: 10_000,
-  forwardHoldMs: 400,
-  forwardKeepMs: 30_000,
-  forwardSilenceMs: 5_000,
+  ...defaultForwardLimits,
   forwardRetryMs: 15,
   remoteStreams: 4_096,
   remoteStreamIdleMs: 75_000,
@@ -181,13 +166,7 @@ export function serviceLimitsProblem(limits: ServiceLimits): string | null {
   }
   if (limits.quorumWaitMs > limits.writeWaitMs) return 'quorumWaitMs must not exceed writeWaitMs';
   if (limits.engineDoubtMs > limits.engineSilenceMs) return 'engineDoubtMs must not exceed engineSilenceMs';
-  if (limits.forwardHoldMs * 2 > limits.forwardSilenceMs)
-    return 'forwardSilenceMs must be at least twice forwardHoldMs';
-  if (limits.forwardKeepMs < limits.forwardSilenceMs)
-    return 'forwardKeepMs must not be below forwardSilenceMs';
-  if (limits.forwardCallBytes > limits.forwardHeldBytes)
-    return 'forwardCallBytes must not exceed forwardHeldBytes';
-  return null;
+  return forwardLimitsProblem(limits);
 }
 
 assert.equal(serviceLimitsProblem(defaultServiceLimits), null, 'the default service limits fit together');

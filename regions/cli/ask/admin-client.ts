@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { requireDeployment } from '../../local/deployment-file.ts';
-import type { Deployment } from '../../local/local-layout.ts';
+import type { Deployment } from '../../local/layout/local-layout.ts';
 import { endpointsOf, type RegionEndpoints } from '../../local/places/region-endpoints.ts';
 import { identityFilesOf, operatorOf } from '../../local/secure/local-certificates.ts';
 import { actAs, operatorFilesIn, send } from './operator.ts';

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { type JaegerPages, jaegerPages, spanNames } from '../../../telemetry/core.ts';
 import type { SupervisorStatus } from '../../local/control-socket.ts';
 import { runningJaeger } from '../../local/jaeger-processes.ts';
-import type { Deployment } from '../../local/local-layout.ts';
+import type { Deployment } from '../../local/layout/local-layout.ts';
 import { paint, table } from './output.ts';
 
 /** Addresses of pages. What has not happened, or Jaeger cannot say, is null. */

@@ -1,7 +1,7 @@
 /** What a deployment says about itself, and what its local supervisor knows of the processes, as tables. */
 import { slowLimits } from '../../../storage/core.ts';
 import type { SupervisorStatus } from '../../local/control-socket.ts';
-import { gatewayDirectory } from '../../local/core/gateway-places.ts';
+import { gatewayDirectory } from '../../local/layout/core/gateway-places.ts';
 import { versionMix } from '../../status/core/versions.ts';
 import type { DeploymentStatus, RegionStatus } from './admin-client.ts';
 import { type JaegerLinks, jaegerTable } from './jaeger-links.ts';

@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { supervisorStatus } from '../../local/control-socket.ts';
 import { readDeployment } from '../../local/deployment-file.ts';
-import { controlSocket } from '../../local/local-layout.ts';
+import { controlSocket } from '../../local/layout/local-layout.ts';
 import { isElsewhere, targetOf } from '../ask/admin-client.ts';
 import { type AskOptions, withAsk, withExample } from '../ask/options.ts';
 import { paint, printJson } from '../ask/output.ts';

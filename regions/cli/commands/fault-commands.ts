@@ -2,9 +2,9 @@
 import type { Command } from 'commander';
 import { rttMsMax } from '../../local/cables/core/wide-area.ts';
 import { type Action, requestAction } from '../../local/control-socket.ts';
-import { gatewayDirectory, processOf } from '../../local/core/gateway-places.ts';
 import { requireDeployment } from '../../local/deployment-file.ts';
-import { controlSocket } from '../../local/local-layout.ts';
+import { gatewayDirectory, processOf } from '../../local/layout/core/gateway-places.ts';
+import { controlSocket } from '../../local/layout/local-layout.ts';
 import { unknownRegion } from '../ask/admin-client.ts';
 import { type CommonOptions, withCommon, withExample } from '../ask/options.ts';
 import { CliError, printJson } from '../ask/output.ts';

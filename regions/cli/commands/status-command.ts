@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { type SupervisorStatus, supervisorStatus } from '../../local/control-socket.ts';
-import { controlSocket } from '../../local/local-layout.ts';
+import { controlSocket } from '../../local/layout/local-layout.ts';
 import {
   type DeploymentStatus,
   failWith,

@@ -9,8 +9,10 @@ import { brokenPipeExitCode, onBrokenPipe } from '../../../telemetry/core.ts';
 import { engineKinds } from '../../deploy/core/engine-kinds.ts';
 import { drillDesk } from '../../drills/run/drill-desk.ts';
 import { supervisorStatus } from '../../local/control-socket.ts';
-import { localGatewaysMax } from '../../local/core/gateway-places.ts';
 import { requireDeployment } from '../../local/deployment-file.ts';
+import { localGatewaysMax } from '../../local/layout/core/gateway-places.ts';
+import { controlSocket, type Deployment, logFile, supervisorDir } from '../../local/layout/local-layout.ts';
+import type { Programs } from '../../local/layout/local-processes.ts';
 import {
   bringUp,
   defaultBasePort,
@@ -23,13 +25,6 @@ import {
   takeDown,
   type UpRequest,
 } from '../../local/local-deployment.ts';
-import {
-  controlSocket,
-  type Deployment,
-  logFile,
-  type Programs,
-  supervisorDir,
-} from '../../local/local-layout.ts';
 import { endpointsOf } from '../../local/places/region-endpoints.ts';
 import { authorityFileOf } from '../../local/secure/local-certificates.ts';
 import { retentionSchema } from '../../retention/core/retention-limits.ts';

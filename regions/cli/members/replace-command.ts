@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { callSupervisor } from '../../local/control-socket.ts';
-import { controlSocket } from '../../local/local-layout.ts';
+import { controlSocket } from '../../local/layout/local-layout.ts';
 import { type NodesReply, type NodesRequest, nodesReplySchema } from '../../local/local-members.ts';
 import { type Members, type MembersAct, membersSchema } from '../../members/core/members-request.ts';
 import {

@@ -14,10 +14,10 @@ import {
   planDetachment,
 } from '../../detach/detach-local.ts';
 import { requestRegionChange } from '../../local/control-socket.ts';
-import { basePortMax } from '../../local/core/local-ports.ts';
 import { requireDeployment } from '../../local/deployment-file.ts';
+import { basePortMax } from '../../local/layout/core/local-ports.ts';
+import { controlSocket, type Deployment, topologyOf } from '../../local/layout/local-layout.ts';
 import { runningSupervisor } from '../../local/local-deployment.ts';
-import { controlSocket, type Deployment, topologyOf } from '../../local/local-layout.ts';
 import { type BootstrapProgress, BootstrapWatch } from '../../membership/core/bootstrap-progress.ts';
 import type { Departed, MembershipBody } from '../../membership/core/membership-request.ts';
 import { fetchStatus, type Target, targetOf, unknownRegion } from '../ask/admin-client.ts';

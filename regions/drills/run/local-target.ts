@@ -1,7 +1,7 @@
 /** The deployment on this machine: its supervisor breaks and heals, its gateways and agents are asked. */
 import { readFileSync } from 'node:fs';
 import { requestAction, supervisorStatus } from '../../local/control-socket.ts';
-import { controlSocket, type Deployment, telemetryGroup } from '../../local/local-layout.ts';
+import { controlSocket, type Deployment, telemetryGroup } from '../../local/layout/local-layout.ts';
 import { endpointsOf } from '../../local/places/region-endpoints.ts';
 import { authorityFileOf } from '../../local/secure/local-certificates.ts';
 import type { Deed } from '../core/drill-plan.ts';

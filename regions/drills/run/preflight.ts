@@ -1,6 +1,6 @@
 /** What has to hold before a drill breaks anything: a deployment that is whole, a region that exists, a load that can write. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { gatewayDirectory } from '../../local/core/gateway-places.ts';
+import { gatewayDirectory } from '../../local/layout/core/gateway-places.ts';
 import { type DrillRequest, safeKinds } from '../core/drill-kinds.ts';
 import { type DrillPlan, planDrill, type Refusal, whatItNeeds } from '../core/drill-plan.ts';
 import type { ClientAddress } from '../core/load-messages.ts';

@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import { type NodePlace, nodesPerRegion } from '../../../storage/index.ts';
 import type { BackupConfig } from '../../backup/core/backup-config.ts';
-import type { Deployment } from '../local-layout.ts';
+import type { Deployment } from '../layout/local-layout.ts';
 
 /** Where the deployment is backed up to. */
 export const backupOf = ({ backup }: Deployment): BackupConfig | undefined => backup;

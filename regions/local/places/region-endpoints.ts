@@ -1,7 +1,7 @@
 /** Where clients and people connect to a local deployment. */
 import { mainBranch } from '../../../storage/core.ts';
 import { postgresUrl } from '../../postgres/core/postgres-url.ts';
-import { gatewayNamesIn } from '../core/gateway-places.ts';
+import { gatewayNamesIn } from '../layout/core/gateway-places.ts';
 import {
   type Deployment,
   hasEndpoint,
@@ -10,7 +10,7 @@ import {
   isPostgres,
   portsIn,
   schemeOf,
-} from '../local-layout.ts';
+} from '../layout/local-layout.ts';
 
 /** Where clients and people connect. */
 export type RegionEndpoints = {

@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { portsOf } from '../../../regions/local/core/local-ports.ts';
+import { portsOf } from '../../../regions/local/layout/core/local-ports.ts';
 import { freeBasePort } from '../../free-ports.ts';
 import type { Target } from '../load/plan.ts';
 import { schema } from '../load/workload.ts';

@@ -6,7 +6,7 @@ import {
   encodeCall,
   encodeResult,
   type ForwardResult,
-} from '../../../gateway/session/core/forward-call.ts';
+} from '../../../gateway/forward/core/forward-call.ts';
 import { readOnlyOperation } from '../../../gateway/session/core/read-only.ts';
 import { preferenceOf } from '../../../gateway/session/core/read-preference.ts';
 import {

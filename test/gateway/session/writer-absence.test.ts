@@ -3,17 +3,12 @@ import { type WriterAbsence, writerAbsence } from '../../../gateway/session/core
 import {
   acquire,
   beginSwitchover,
-  type ControlRecord,
   initialControlRecord,
-  type Transition,
 } from '../../../regions/control/core/control-record.ts';
 import { regionId } from '../../../storage/redo/ids.ts';
+import { next } from '../../regions/control-records.ts';
 
 const [us, eu] = [regionId('us-east-1'), regionId('eu-west-1')];
-const next = (transition: Transition): ControlRecord => {
-  if (transition.kind === 'refused') throw new Error(transition.reason);
-  return transition.record;
-};
 const free = initialControlRecord(eu);
 const held = next(acquire(free, { region: eu, holder: { gateway: 'g1', incarnation: 'a' }, lapsed: false }));
 

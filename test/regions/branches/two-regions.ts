@@ -18,7 +18,6 @@ import {
   completeMove,
   type Holder,
   initialControlRecord,
-  type Transition,
 } from '../../../regions/control/core/control-record.ts';
 import { defaultLeaseLimits } from '../../../regions/control/core/lease.ts';
 import type { LossReport } from '../../../regions/moves/core/loss-report.ts';
@@ -44,14 +43,10 @@ import {
 import type { KnownBranches, RetainRequest } from '../../../storage/wire/core/messages.ts';
 import { disabledTelemetry } from '../../../telemetry/index.ts';
 import { eventually, silent, smallMtr, startRegion, type TestRegion } from '../../storage/region-harness.ts';
+import { next } from '../control-records.ts';
 
 export const [us, eu] = [regionId('us-east-1'), regionId('eu-west-1')];
 export const holder: Holder = { gateway: 'g1', incarnation: 'a' };
-
-export const next = (transition: Transition): ControlRecord => {
-  if (transition.kind === 'refused') throw new Error(`${transition.code}: ${transition.reason}`);
-  return transition.record;
-};
 
 /** What an agent keeps of lost writes, in memory. */
 class Losses implements LossKeeper {

@@ -11,17 +11,13 @@ import {
   type ControlRecord,
   initialControlRecord,
   renew,
-  type Transition,
 } from '../../../regions/control/core/control-record.ts';
 import { defaultLeaseLimits } from '../../../regions/control/core/lease.ts';
 import { regionId } from '../../../storage/redo/ids.ts';
+import { next } from '../control-records.ts';
 
 const [us, eu] = [regionId('us-east-1'), regionId('eu-west-1')];
 const holder = { gateway: 'g1', incarnation: 'a' };
-const next = (transition: Transition): ControlRecord => {
-  if (transition.kind === 'refused') throw new Error(transition.reason);
-  return transition.record;
-};
 
 /** A store that is `wayMs` away, with a holder beside it that renews as often as it does by default. */
 class FarStore implements ControlStore {

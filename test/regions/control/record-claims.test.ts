@@ -8,7 +8,6 @@ import {
   initialControlRecord,
   setPolicy,
   setRegions,
-  type Transition,
 } from '../../../regions/control/core/control-record.ts';
 import { ControlSight } from '../../../regions/control/core/control-sight.ts';
 import {
@@ -23,12 +22,9 @@ import {
   staleness,
 } from '../../../regions/control/core/record-claims.ts';
 import { branchName, epoch, lsn, regionId } from '../../../storage/redo/ids.ts';
+import { next } from '../control-records.ts';
 
 const [us, eu, ap] = [regionId('us-east-1'), regionId('eu-west-1'), regionId('ap-northeast-1')];
-const next = (transition: Transition): ControlRecord => {
-  if (transition.kind === 'refused') throw new Error(transition.reason);
-  return transition.record;
-};
 const heldBy = (region: typeof us, incarnation = 'a'): ControlRecord =>
   next(
     acquire(initialControlRecord(region, epoch(4)), {

@@ -2,9 +2,7 @@ import { expect, test } from 'vitest';
 import {
   acquire,
   beginSwitchover,
-  type ControlRecord,
   initialControlRecord,
-  type Transition,
 } from '../../../regions/control/core/control-record.ts';
 import { moveLimits } from '../../../regions/control/core/move-limits.ts';
 import {
@@ -12,12 +10,9 @@ import {
   switchoverProblem,
 } from '../../../regions/control/core/switchover-rules.ts';
 import { regionId } from '../../../storage/redo/ids.ts';
+import { next } from '../control-records.ts';
 
 const [us, eu] = [regionId('us-east-1'), regionId('eu-west-1')];
-const next = (transition: Transition): ControlRecord => {
-  if (transition.kind === 'refused') throw new Error(transition.reason);
-  return transition.record;
-};
 const held = next(
   acquire(initialControlRecord(us), {
     region: us,

@@ -4,7 +4,6 @@ import {
   beginFailover,
   type ControlRecord,
   initialControlRecord,
-  type Transition,
 } from '../../../regions/control/core/control-record.ts';
 import { defaultLeaseLimits } from '../../../regions/control/core/lease.ts';
 import { defaultPolicy, type Policy } from '../../../regions/control/core/policy.ts';
@@ -15,6 +14,7 @@ import {
 } from '../../../regions/failover/core/decision.ts';
 import { type Sight, suspicionLimits, suspicionOf } from '../../../regions/failover/core/suspicion.ts';
 import { epoch, lsn, type RegionId, regionId } from '../../../storage/redo/ids.ts';
+import { next } from '../control-records.ts';
 
 const [us, eu, ap, sa] = ['us-east-1', 'eu-west-1', 'ap-northeast-1', 'sa-east-1'].map(regionId) as [
   RegionId,
@@ -22,10 +22,6 @@ const [us, eu, ap, sa] = ['us-east-1', 'eu-west-1', 'ap-northeast-1', 'sa-east-1
   RegionId,
   RegionId,
 ];
-const next = (transition: Transition): ControlRecord => {
-  if (transition.kind === 'refused') throw new Error(transition.reason);
-  return transition.record;
-};
 const record = next(
   acquire(initialControlRecord(us), {
     region: us,

@@ -2,14 +2,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { withoutRegion, withRegion } from '../../../regions/local/core/region-slots.ts';
 import { KeptDeployment, readDeployment } from '../../../regions/local/deployment-file.ts';
-import {
-  type Deployment,
-  deploymentSchema,
-  type ProcessSpec,
-  sextantProcesses,
-} from '../../../regions/local/local-layout.ts';
+import { withoutRegion, withRegion } from '../../../regions/local/layout/core/region-slots.ts';
+import { type Deployment, deploymentSchema } from '../../../regions/local/layout/local-layout.ts';
+import { type ProcessSpec, sextantProcesses } from '../../../regions/local/layout/local-processes.ts';
 import { LocalMembers } from '../../../regions/local/local-members.ts';
 
 let dataDir: string;

@@ -6,8 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { requestAction, supervisorStatus } from '../../../regions/local/control-socket.ts';
+import { controlSocket } from '../../../regions/local/layout/local-layout.ts';
 import { bringUp, type RunningDeployment } from '../../../regions/local/local-deployment.ts';
-import { controlSocket } from '../../../regions/local/local-layout.ts';
 import { freeBasePort } from '../../free-ports.ts';
 
 const ends: (() => Promise<void> | void)[] = [];

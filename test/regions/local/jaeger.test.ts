@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { portsOf } from '../../../regions/local/core/local-ports.ts';
 import { directoryBytes } from '../../../regions/local/data/directory-bytes.ts';
 import {
   addressesOf,
@@ -13,13 +12,11 @@ import {
   withSecured,
   withTargets,
 } from '../../../regions/local/jaeger-processes.ts';
+import { portsOf } from '../../../regions/local/layout/core/local-ports.ts';
+import { type Deployment, deploymentSchema } from '../../../regions/local/layout/local-layout.ts';
+import type { ProcessSpec } from '../../../regions/local/layout/local-processes.ts';
+import { regionPlans } from '../../../regions/local/layout/region-plans.ts';
 import { bringUp } from '../../../regions/local/local-deployment.ts';
-import {
-  type Deployment,
-  deploymentSchema,
-  type ProcessSpec,
-  regionPlans,
-} from '../../../regions/local/local-layout.ts';
 import { findJaegerPrograms } from '../../../regions/local/programs/jaeger-programs.ts';
 import { Supervisor } from '../../../regions/local/supervisor.ts';
 import type { Machine } from '../../../regions/nats/nats-server.ts';

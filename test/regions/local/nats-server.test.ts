@@ -5,14 +5,14 @@ import { connect, type NatsConnection } from 'nats';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { natsTopology } from '../../../regions/deploy/core/nats-topology.ts';
 import { RouteProxies, RouteProxy } from '../../../regions/local/cables/route-proxy.ts';
-import { portsOf } from '../../../regions/local/core/local-ports.ts';
+import { portsOf } from '../../../regions/local/layout/core/local-ports.ts';
 import {
   type Deployment,
   deploymentSchema,
-  natsProcesses,
   routePortOf,
   routesOf,
-} from '../../../regions/local/local-layout.ts';
+} from '../../../regions/local/layout/local-layout.ts';
+import { natsProcesses } from '../../../regions/local/layout/local-processes.ts';
 import { ManagedProcess } from '../../../regions/local/managed-process.ts';
 import {
   findNatsServer,

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { ProcessSpec } from '../../../regions/local/local-layout.ts';
+import type { ProcessSpec } from '../../../regions/local/layout/local-processes.ts';
 import { ManagedProcess } from '../../../regions/local/managed-process.ts';
 import {
   downgradeHint,

@@ -7,14 +7,14 @@ import {
   gatewayOffsets,
   localGatewaysMax,
   processOf,
-} from '../../../regions/local/core/gateway-places.ts';
+} from '../../../regions/local/layout/core/gateway-places.ts';
 import {
   type Placed,
   slotOf,
   withGateway,
   withoutRegion,
   withRegion,
-} from '../../../regions/local/core/region-slots.ts';
+} from '../../../regions/local/layout/core/region-slots.ts';
 
 const own = { ownServers: true };
 const added = (placed: Placed, region: string, headless = false): Placed => {

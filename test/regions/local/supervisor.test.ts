@@ -15,8 +15,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { requestAction, serveControl, supervisorStatus } from '../../../regions/local/control-socket.ts';
-import { portsOf } from '../../../regions/local/core/local-ports.ts';
 import { DeploymentError, readDeployment } from '../../../regions/local/deployment-file.ts';
+import { portsOf } from '../../../regions/local/layout/core/local-ports.ts';
+import { controlSocket, pidFile, supervisorDir } from '../../../regions/local/layout/local-layout.ts';
 import {
   bringUp,
   deleteDeployment,
@@ -26,7 +27,6 @@ import {
   stopLeftovers,
   takeDown,
 } from '../../../regions/local/local-deployment.ts';
-import { controlSocket, pidFile, supervisorDir } from '../../../regions/local/local-layout.ts';
 import { backoffMs } from '../../../regions/local/managed-process.ts';
 import { lockDirectory } from '../../../storage/process/directory-lock.ts';
 import { identify, isAlive, readPidFile, writePidFile } from '../../../storage/process/process-identity.ts';

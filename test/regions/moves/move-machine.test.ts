@@ -9,7 +9,6 @@ import {
   completeMove,
   initialControlRecord,
   release,
-  type Transition,
 } from '../../../regions/control/core/control-record.ts';
 import { moveLimits } from '../../../regions/control/core/move-limits.ts';
 import {
@@ -22,16 +21,13 @@ import {
   stepMove,
 } from '../../../regions/moves/core/move-machine.ts';
 import { epoch, lsn, regionId } from '../../../storage/redo/ids.ts';
+import { next } from '../control-records.ts';
 
 const [us, eu, ap] = [regionId('us-east-1'), regionId('eu-west-1'), regionId('ap-northeast-1')];
 const [old, fresh] = [
   { gateway: 'g1', incarnation: 'us' },
   { gateway: 'g1', incarnation: 'eu' },
 ];
-const next = (transition: Transition): ControlRecord => {
-  if (transition.kind === 'refused') throw new Error(transition.reason);
-  return transition.record;
-};
 
 /** The record as it is before, during and after each kind of move to eu-west-1. */
 const held = next(acquire(initialControlRecord(us), { region: us, holder: old, lapsed: false }));

@@ -26,15 +26,11 @@ import { ClusterView } from '../../../regions/status/core/cluster-view.ts';
 import { machine } from '../../../storage/process/runtime.ts';
 import { epoch, lsn, regionId } from '../../../storage/redo/ids.ts';
 import type { SpanFact } from '../../../telemetry/index.ts';
+import { next } from '../control-records.ts';
 
 export const [us, eu, ap] = [regionId('us-east-1'), regionId('eu-west-1'), regionId('ap-northeast-1')];
 export const old: Holder = { gateway: 'g1', incarnation: 'us' };
 export const fresh: Holder = { gateway: 'g1', incarnation: 'eu' };
-
-export const next = (transition: Transition): ControlRecord => {
-  if (transition.kind === 'refused') throw new Error(transition.reason);
-  return transition.record;
-};
 
 /** What a region says that it holds. */
 interface Told {

@@ -12,8 +12,8 @@ import { moveLimits } from '../../../regions/control/core/move-limits.ts';
 import type { FailoverWish } from '../../../regions/moves/core/operation-log.ts';
 import { reportLimits } from '../../../regions/status/core/report-limits.ts';
 import { epoch, lsn } from '../../../storage/redo/ids.ts';
-
-import { Agent, ap, eu, fresh, next, old, pass, phases, us } from './moves-agent.ts';
+import { next } from '../control-records.ts';
+import { Agent, ap, eu, fresh, old, pass, phases, us } from './moves-agent.ts';
 
 vi.mock('../../../storage/process/ticker.ts', () => import('../../storage/process/plain-ticker.ts'));
 

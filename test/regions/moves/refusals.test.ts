@@ -9,7 +9,8 @@ import {
   type SwitchoverQuestion,
   switchoverProblem,
 } from '../../../regions/control/core/switchover-rules.ts';
-import { Agent, ap, eu, next, us } from './moves-agent.ts';
+import { next } from '../control-records.ts';
+import { Agent, ap, eu, us } from './moves-agent.ts';
 
 vi.mock('../../../storage/process/ticker.ts', () => import('../../storage/process/plain-ticker.ts'));
 

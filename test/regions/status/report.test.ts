@@ -3,9 +3,7 @@ import {
   acquire,
   beginFailover,
   beginSwitchover,
-  type ControlRecord,
   initialControlRecord,
-  type Transition,
 } from '../../../regions/control/core/control-record.ts';
 
 import { ClusterView } from '../../../regions/status/core/cluster-view.ts';
@@ -17,6 +15,7 @@ import {
 } from '../../../regions/status/core/report.ts';
 import { reportLimits } from '../../../regions/status/core/report-limits.ts';
 import { regionId } from '../../../storage/redo/ids.ts';
+import { next } from '../control-records.ts';
 
 const [us, eu] = [regionId('us-east-1'), regionId('eu-west-1')];
 const { offlineAfterMs, readyLagMs } = reportLimits;
@@ -58,10 +57,6 @@ const gatewayOf = (region: string, change: Partial<GatewayReport> = {}) => ({
   vdl: 100,
   ...change,
 });
-const next = (transition: Transition): ControlRecord => {
-  if (transition.kind === 'refused') throw new Error(transition.reason);
-  return transition.record;
-};
 const holder = { gateway: 'g1', incarnation: 'a' };
 const held = next(acquire(initialControlRecord(us), { region: us, holder, lapsed: false }));
 const lagOf = (lagMs: number, lagBytes = 10) => [{ region: eu, lagBytes, lagMs, vdl: 90, online: true }];

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { portsOf } from '../../../regions/local/core/local-ports.ts';
+import { portsOf } from '../../../regions/local/layout/core/local-ports.ts';
 import { endpointMetrics } from '../../../telemetry/metrics/definitions/endpoint.ts';
 import { eventually } from '../../storage/region-harness.ts';
 import {

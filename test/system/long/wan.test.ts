@@ -11,7 +11,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { z } from 'zod';
 import { subjectsOf } from '../../../regions/bus/core/messages.ts';
 import { cityRoundTripMs } from '../../../regions/local/cables/core/city-round-trips.ts';
-import { portsOf } from '../../../regions/local/core/local-ports.ts';
+import { portsOf } from '../../../regions/local/layout/core/local-ports.ts';
 import { readinessSchema } from '../../../regions/readiness/core/readiness.ts';
 import { type RegionId, regionId } from '../../../storage/core.ts';
 import { TestDeployment } from '../local-deployment.ts';

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { portsOf, supervisorPort } from '../../../regions/local/core/local-ports.ts';
+import { portsOf, supervisorPort } from '../../../regions/local/layout/core/local-ports.ts';
 import { definitionOf } from './exposition.ts';
 import { namesIn } from './promql.ts';
 import { promtool, runPromtool } from './promtool.ts';

@@ -4,14 +4,13 @@
  */
 import { z } from 'zod';
 import { type Epoch, epoch, type Lsn, lsn } from '../../../storage/core.ts';
-import type { AnyOperationValue, SqlOperation } from '../../sql/operation.ts';
+import { type AnyOperationValue, isBatch, type SqlOperation } from '../../sql/operation.ts';
 import type { BatchCondition, SqlOutcome, SqlResult, SqlStatement, SqlValue } from '../../sql/sql.ts';
 import { readPreferences, type StreamState } from '../../sql/stream-state.ts';
 import { decodeBase64, decodeInteger, encodeBase64 } from '../../sql/values.ts';
 import { type WireOperation, type WireResult, wireStatuses } from '../../sql/wire-operation.ts';
 import { type Decoded, parseChecked } from './forward-messages.ts';
 import { TailReader, TailWriter } from './forward-tail.ts';
-import { isBatch } from './outcomes.ts';
 
 /** An operation for the writer. */
 export interface ForwardCall {

@@ -4,6 +4,7 @@
  * asks alone is not held up. A gateway that knows no bundles refuses the first one, and is asked one by one from then on.
  */
 import type { NatsConnection, RequestOutcome } from '../../regions/index.ts';
+import type { Runtime, Timer } from '../../storage/index.ts';
 import { sendSoon } from './bundle-pace.ts';
 import { bundlesOf, joinPieces, pieceBytes, splitPieces } from './core/forward-bundle.ts';
 import { decodeReply, encodeRequest, type ForwardRequest } from './core/forward-messages.ts';
@@ -37,7 +38,7 @@ interface Lane {
   /** When the last bundle left. */
   sentAtMs: number;
   isScheduled: boolean;
-  notice: NodeJS.Timeout | null;
+  notice: Timer | null;
 }
 
 const noHeader = (): undefined => undefined;
@@ -45,12 +46,14 @@ const noHeader = (): undefined => undefined;
 export class ForwardLine {
   private readonly nats: Line;
   private readonly bytesMax: () => number;
+  private readonly runtime: Pick<Runtime, 'nowMs' | 'after' | 'turn'>;
   private readonly lanes = new Map<string, Lane>();
 
   /** @param bytesMax of one message, without its header. */
-  constructor(nats: Line, bytesMax: () => number) {
+  constructor(nats: Line, bytesMax: () => number, runtime: Pick<Runtime, 'nowMs' | 'after' | 'turn'>) {
     this.nats = nats;
     this.bytesMax = bytesMax;
+    this.runtime = runtime;
   }
 
   /** Asks a gateway; as the connection's `request`. */
@@ -78,7 +81,7 @@ export class ForwardLine {
     lane.notices.push(message);
     // Others may wait for what the stream holds, or does.
     if (request.kind === 'close' || request.kind === 'cancel') this.schedule(lane);
-    else lane.notice ??= setTimeout(() => this.send(lane), noticeMs).unref();
+    else lane.notice ??= this.runtime.after(noticeMs, () => this.send(lane));
   }
 
   private laneOf(subject: string): Lane {
@@ -105,14 +108,14 @@ export class ForwardLine {
   private schedule(lane: Lane): void {
     if (lane.isScheduled) return;
     lane.isScheduled = true;
-    sendSoon(lane.sentAtMs, () => this.send(lane));
+    sendSoon(this.runtime, lane.sentAtMs, () => this.send(lane));
   }
 
   private send(lane: Lane): void {
     lane.isScheduled = false;
-    if (lane.notice !== null) clearTimeout(lane.notice);
+    lane.notice?.stop();
     lane.notice = null;
-    lane.sentAtMs = performance.now();
+    lane.sentAtMs = this.runtime.nowMs();
     const { asked, notices, subject } = lane;
     lane.asked = [];
     lane.notices = [];
@@ -132,7 +135,7 @@ export class ForwardLine {
   }
 
   private sendBundle(lane: Lane, bundle: readonly Outgoing[]): void {
-    const { nats } = this;
+    const { nats, runtime } = this;
     const open = new Map<number, Asked>();
     for (const [id, { asked }] of bundle.entries()) if (asked !== null) open.set(id, asked);
     const message = bundleOf(bundle.map((piece) => piece.message));
@@ -154,9 +157,9 @@ export class ForwardLine {
       if (open.size === 0) stop();
     });
     const timeoutMs = Math.max(...[...open.values()].map((asked) => asked.timeoutMs));
-    const timer = setTimeout(() => end({ kind: 'timeout' }), timeoutMs);
+    const timer = runtime.after(timeoutMs, () => end({ kind: 'timeout' }));
     const stop = (): void => {
-      clearTimeout(timer);
+      timer.stop();
       if (sent.kind === 'sent') sent.stop();
     };
     const end = (outcome: RequestOutcome): void => {

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { expect, test } from 'vitest';
-import { shippingLimits } from '../../../regions/replication/core/shipping-limits.ts';
-import { packed, unpacked, zstd } from '../../../regions/replication/packing.ts';
-import { codecTwin } from '../../simulation/ports/codec.ts';
+import { shippingLimits } from '../../../../regions/replication/core/shipping-limits.ts';
+import { packed, unpacked, zstd } from '../../../../regions/replication/packing.ts';
+import { codecTwin } from '../../../simulation/ports/codec.ts';
 
 const { compressFromBytes, messageBytes } = shippingLimits;
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { Shipping } from '../../../regions/replication/shipping.ts';
-import { epoch, lsn, regionId } from '../../../storage/redo/ids.ts';
+import { Shipping } from '../../../../regions/replication/shipping.ts';
+import { epoch, lsn, regionId } from '../../../../storage/redo/ids.ts';
 
 const us = regionId('us-east-1');
 const eu = regionId('eu-west-1');

@@ -2,8 +2,8 @@
  * Which regions a local deployment has, and the slot of ports that each keeps. A region that goes leaves the slots of the others
  * as they are, and its own to a server that only votes, if it kept a copy of the control record (R57). Pure.
  */
-import { natsTopology, voteOnly, votersToName, witness } from '../../deploy/core/nats-topology.ts';
-import { regionsMax } from '../../membership/core/membership-rules.ts';
+import { natsTopology, voteOnly, votersToName, witness } from '../../../deploy/core/nats-topology.ts';
+import { regionsMax } from '../../../membership/core/membership-rules.ts';
 import { type GatewayPlaces, gatewayCount, localGatewaysMax } from './gateway-places.ts';
 
 /** The part of `deployment.json` that changes when regions come and go. */

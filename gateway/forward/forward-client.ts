@@ -4,8 +4,17 @@
  */
 
 import type { NatsConnection, RequestOutcome } from '../../regions/index.ts';
-import type { BranchName, Epoch, Lsn } from '../../storage/core.ts';
+import {
+  type BranchName,
+  type Epoch,
+  type Lsn,
+  pause,
+  type RegionId,
+  type Runtime,
+  type Timer,
+} from '../../storage/index.ts';
 import { decodeResult, encodeCall, type ForwardCall, type ForwardResult } from './core/forward-call.ts';
+import { type ForwardLimits, partBytesOf } from './core/forward-limits.ts';
 import {
   decodeReply,
   encodeRequest,
@@ -15,9 +24,23 @@ import {
   joinParts,
   splitParts,
 } from './core/forward-messages.ts';
-import type { ServiceLimits } from './core/service-limits.ts';
 import { ForwardLine } from './forward-line.ts';
-import type { RemoteWriter } from './writer-watch.ts';
+
+/** Another gateway that is the writer. */
+export interface RemoteWriter {
+  readonly subject: string;
+  readonly region: RegionId;
+}
+
+export interface ForwardClientOptions {
+  readonly nats: Pick<NatsConnection, 'maxPayloadBytes' | 'publish' | 'request' | 'requestMany' | 'flush'>;
+  /** Differs between any two processes that forward. */
+  readonly me: string;
+  readonly limits: ForwardLimits;
+  /** Whether the newest control record that is known names that writer, or nobody. */
+  readonly isWriter: (writer: RemoteWriter) => boolean;
+  readonly runtime: Runtime;
+}
 
 export type ForwardOutcome =
   | { readonly kind: 'result'; readonly result: Extract<ForwardResult, { kind: 'answered' }> }
@@ -34,8 +57,6 @@ export type PositionOutcome =
 
 /** How long one message may be on its way, besides what the writer holds it for. */
 const messageMs = 800;
-/** Room for headers in a message. */
-const headerRoom = 4 * 1024;
 /** Parts of one answer asked for at once. */
 const partsAtOnce = 4;
 const resendMs = 20;
@@ -55,42 +76,27 @@ interface Sent {
 }
 
 export class ForwardClient {
-  private readonly nats: NatsConnection;
+  private readonly options: ForwardClientOptions;
   private readonly line: ForwardLine;
-  private readonly limits: ServiceLimits;
-  private readonly prefix: string;
-  private readonly isWriter: (writer: RemoteWriter) => boolean;
   /** Messages that wait for an answer of a writer which was the writer when they left. */
   private readonly waiting = new Set<{ readonly writer: RemoteWriter; readonly replaced: () => void }>();
   private ids = 0;
 
-  /**
-   * @param me differs between any two processes that forward.
-   * @param isWriter whether the newest control record that is known names that writer, or nobody.
-   */
-  constructor(
-    nats: NatsConnection,
-    me: string,
-    limits: ServiceLimits,
-    isWriter: (writer: RemoteWriter) => boolean,
-  ) {
-    this.nats = nats;
-    this.line = new ForwardLine(nats, () => this.partBytes());
-    this.prefix = me;
-    this.limits = limits;
-    this.isWriter = isWriter;
+  constructor(options: ForwardClientOptions) {
+    this.options = options;
+    this.line = new ForwardLine(options.nats, () => this.partBytes, options.runtime);
   }
 
   /** A name for a stream or a call that nobody else uses. */
   newId(): string {
     this.ids += 1;
-    return `${this.prefix}.${this.ids}`;
+    return `${this.options.me}.${this.ids}`;
   }
 
   /** Runs a call at the writer. Resolves when its fate is known, or cannot be. */
   async call(writer: RemoteWriter, branch: BranchName, call: ForwardCall): Promise<ForwardOutcome> {
     const bytes = encodeCall(call);
-    const { forwardCallBytes } = this.limits;
+    const { forwardCallBytes } = this.options.limits;
     if (bytes.length > forwardCallBytes) {
       return {
         kind: 'tooLarge',
@@ -98,7 +104,7 @@ export class ForwardClient {
       };
     }
     const id = this.newId();
-    const parts = splitParts(bytes, this.partBytes());
+    const parts = splitParts(bytes, this.partBytes);
     for (const [index, part] of parts.entries()) {
       const count = parts.length;
       const request: ForwardRequest = { kind: 'part', branch, call: id, index, count, bytes: part };
@@ -115,7 +121,7 @@ export class ForwardClient {
 
   /** Asks the writer up to where everything of a branch that was acknowledged is durable. */
   async position(writer: RemoteWriter, branch: BranchName, waitMs: number): Promise<PositionOutcome> {
-    const answer = await this.nats.request(
+    const answer = await this.options.nats.request(
       writer.subject,
       encodeRequest({ kind: 'position', branch }),
       Math.min(waitMs, messageMs),
@@ -128,11 +134,11 @@ export class ForwardClient {
 
   /** Whether that start of a gateway gives a sign of life. While the NATS server itself says nothing, nothing is said of gateways. */
   async ping(subject: string, waitMs: number): Promise<'alive' | 'nobody' | 'silent' | 'unable'> {
-    const { kind } = await this.nats.request(subject, encodeRequest({ kind: 'ping' }), waitMs);
+    const { kind } = await this.options.nats.request(subject, encodeRequest({ kind: 'ping' }), waitMs);
     if (kind === 'reply') return 'alive';
     if (kind === 'no-responders') return 'nobody';
     if (kind === 'disconnected') return 'unable';
-    return (await this.nats.flush(flushMs)) === 'flushed' ? 'silent' : 'unable';
+    return (await this.options.nats.flush(flushMs)) === 'flushed' ? 'silent' : 'unable';
   }
 
   /** The client of a stream is gone. A message that is lost costs nothing: the stream idles out. */
@@ -145,15 +151,14 @@ export class ForwardClient {
     this.line.tell(writer.subject, { kind: 'cancel', stream });
   }
 
-  private partBytes(): number {
-    const most =
-      this.nats.maxPayloadBytes === 0 ? this.limits.forwardPartBytes : this.nats.maxPayloadBytes - headerRoom;
-    return Math.max(1_024, Math.min(this.limits.forwardPartBytes, most));
+  private get partBytes(): number {
+    const { limits, nats } = this.options;
+    return partBytesOf(limits, nats.maxPayloadBytes);
   }
 
   /** There is news of who writes: whoever waits for one that was replaced looks at once whether that is still there. */
   writerChanged(): void {
-    for (const { writer, replaced } of [...this.waiting]) if (!this.isWriter(writer)) replaced();
+    for (const { writer, replaced } of [...this.waiting]) if (!this.options.isWriter(writer)) replaced();
   }
 
   /**
@@ -161,17 +166,18 @@ export class ForwardClient {
    * whether the message arrived.
    */
   private ask(writer: RemoteWriter, request: ForwardRequest): Promise<RequestOutcome> {
-    const asked = this.line.ask(writer.subject, request, this.limits.forwardHoldMs + messageMs);
-    if (!this.isWriter(writer)) return asked;
+    const { isWriter, limits, runtime } = this.options;
+    const asked = this.line.ask(writer.subject, request, limits.forwardHoldMs + messageMs);
+    if (!isWriter(writer)) return asked;
     return new Promise((resolve) => {
-      let timer: NodeJS.Timeout | undefined;
+      let timer: Timer | undefined;
       const replaced = (): void => {
-        timer ??= setTimeout(() => resolve({ kind: 'timeout' }), lateAnswerMs);
+        timer ??= runtime.after(lateAnswerMs, () => resolve({ kind: 'timeout' }));
       };
       const entry = { writer, replaced };
       this.waiting.add(entry);
       void asked.then((answer) => {
-        clearTimeout(timer);
+        timer?.stop();
         this.waiting.delete(entry);
         resolve(answer);
       });
@@ -203,30 +209,31 @@ export class ForwardClient {
     call: ForwardCall,
     last: ForwardRequest,
   ): Promise<ForwardOutcome> {
-    const { forwardSilenceMs } = this.limits;
+    const { isWriter, limits, runtime } = this.options;
+    const { forwardSilenceMs } = limits;
     let request = last;
     let mayHaveArrived = false;
-    let heardAtMs = performance.now();
+    let heardAtMs = runtime.nowMs();
     for (;;) {
       const { reply, nobody, left } = await this.send(writer, request);
       mayHaveArrived ||= left;
       if (reply === null) {
         if (!mayHaveArrived) return { kind: 'notRun', reason: nobody ? 'nobody' : 'disconnected' };
         if (nobody) return { kind: 'unknown', reason: 'the writer has gone since it got the statement' };
-        const silentMs = performance.now() - heardAtMs;
+        const silentMs = runtime.nowMs() - heardAtMs;
         if (silentMs > forwardSilenceMs) {
           return {
             kind: 'unknown',
             reason: `the writer has said nothing for forwardSilenceMs = ${forwardSilenceMs}`,
           };
         }
-        if (silentMs > replacedSilenceMs && !this.isWriter(writer))
+        if (silentMs > replacedSilenceMs && !isWriter(writer))
           return { kind: 'unknown', reason: 'the writer says nothing, and another one has taken its place' };
-        await new Promise((resolve) => setTimeout(resolve, resendMs));
+        await pause(runtime, resendMs);
         request = { kind: 'poll', call: id, part: 0 };
         continue;
       }
-      heardAtMs = performance.now();
+      heardAtMs = runtime.nowMs();
       switch (reply.kind) {
         case 'running':
           request = { kind: 'poll', call: id, part: 0 };
@@ -275,11 +282,14 @@ export class ForwardClient {
   }
 
   private async fetchPart(writer: RemoteWriter, id: string, part: number): Promise<Uint8Array | null> {
-    const deadline = performance.now() + this.limits.forwardSilenceMs;
-    while (performance.now() < deadline) {
+    const { limits, runtime } = this.options;
+    const untilMs = runtime.nowMs() + limits.forwardSilenceMs;
+    while (runtime.nowMs() < untilMs) {
       const { reply, nobody } = await this.send(writer, { kind: 'poll', call: id, part });
       if (reply?.kind === 'part') return reply.bytes;
       if (nobody || (reply !== null && reply.kind !== 'running')) return null;
+      // Without a connection the answer to that comes at once.
+      if (reply === null) await pause(runtime, resendMs);
     }
     return null;
   }

@@ -1,7 +1,7 @@
 /** The ports of a local deployment, all counted from its base port. The first belongs to no process. */
-import { quorumLimits } from '../../../storage/core.ts';
-import { endpointOffsets } from '../../deploy/core/deployment-plan.ts';
-import { regionsMax } from '../../membership/core/membership-rules.ts';
+import { quorumLimits } from '../../../../storage/core.ts';
+import { endpointOffsets } from '../../../deploy/core/deployment-plan.ts';
+import { regionsMax } from '../../../membership/core/membership-rules.ts';
 import { gatewayOffsets, localGatewaysMax } from './gateway-places.ts';
 
 /** Of the nine that a storage node may have, and of every other process of a region. */

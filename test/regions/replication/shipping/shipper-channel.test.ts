@@ -1,15 +1,15 @@
 /** Shipper and receiver at the two ends of a channel that loses, repeats and reorders, with time and chance from a seed. */
 import { describe, expect, test } from 'vitest';
-import type { ShipAck, Shipped } from '../../../regions/bus/core/messages.ts';
-import { Receiver, type ReceiverEvent } from '../../../regions/replication/core/receiver.ts';
+import type { ShipAck, Shipped } from '../../../../regions/bus/core/messages.ts';
+import { Receiver, type ReceiverEvent } from '../../../../regions/replication/core/receiver.ts';
 import {
   Shipper,
   type ShipperEvent,
   type ShippingBounds,
-} from '../../../regions/replication/core/shipper.ts';
-import { shippingLimits } from '../../../regions/replication/core/shipping-limits.ts';
-import { epoch, type Lsn, lsn, mainBranch, regionId } from '../../../storage/redo/ids.ts';
-import { Prng } from '../../simulation/world/prng.ts';
+} from '../../../../regions/replication/core/shipper.ts';
+import { shippingLimits } from '../../../../regions/replication/core/shipping-limits.ts';
+import { epoch, type Lsn, lsn, mainBranch, regionId } from '../../../../storage/redo/ids.ts';
+import { Prng } from '../../../simulation/world/prng.ts';
 
 const primary = regionId('us-east-1');
 const secondary = regionId('eu-west-1');

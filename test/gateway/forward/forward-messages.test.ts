@@ -5,7 +5,7 @@ import {
   decodeResult,
   encodeCall,
   encodeResult,
-} from '../../../gateway/session/core/forward-call.ts';
+} from '../../../gateway/forward/core/forward-call.ts';
 import {
   decodeReply,
   decodeRequest,
@@ -15,7 +15,7 @@ import {
   type ForwardRequest,
   joinParts,
   splitParts,
-} from '../../../gateway/session/core/forward-messages.ts';
+} from '../../../gateway/forward/core/forward-messages.ts';
 import type { SqlValue } from '../../../gateway/sql/sql.ts';
 import { freshStream } from '../../../gateway/sql/stream-state.ts';
 import { branchName, epoch, lsn, mainBranch } from '../../../storage/redo/ids.ts';

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { fillOf } from '../../../regions/replication/core/image-quorum.ts';
-import { ImageShipper } from '../../../regions/replication/core/image-shipper.ts';
-import { epoch, lsn, type PageNo, pageNo, regionId } from '../../../storage/redo/ids.ts';
-import type { ImagesPutReply } from '../../../storage/wire/core/messages.ts';
+import { fillOf } from '../../../../regions/replication/core/image-quorum.ts';
+import { ImageShipper } from '../../../../regions/replication/core/image-shipper.ts';
+import { epoch, lsn, type PageNo, pageNo, regionId } from '../../../../storage/redo/ids.ts';
+import type { ImagesPutReply } from '../../../../storage/wire/core/messages.ts';
 
 const floor = { epoch: epoch(3), lsn: lsn(900) };
 const bounds = { windowBytes: 8_192, messageBytes: 4_096 };

@@ -1,20 +1,21 @@
 import fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
+import { BundleReplies } from '../../../gateway/forward/bundle-replies.ts';
 import {
   bundlesOf,
   joinPieces,
   pieceBytes,
   splitPieces,
-} from '../../../gateway/session/core/forward-bundle.ts';
+} from '../../../gateway/forward/core/forward-bundle.ts';
 import {
   decodeRequest,
   encodeReply,
   type ForwardReply,
   type ForwardRequest,
-} from '../../../gateway/session/core/forward-messages.ts';
-import { ForwardLine } from '../../../gateway/session/forward-line.ts';
-import { BundleReplies } from '../../../gateway/session/forward-replies.ts';
+} from '../../../gateway/forward/core/forward-messages.ts';
+import { ForwardLine } from '../../../gateway/forward/forward-line.ts';
 import type { ReplyOfMany, RequestOutcome } from '../../../regions/bus/nats-connection.ts';
+import { machine } from '../../../storage/process/runtime.ts';
 
 const poll = (call: string): ForwardRequest => ({ kind: 'poll', call, part: 0 });
 const subject = 'sql.there';
@@ -65,6 +66,7 @@ function connection() {
       },
     },
     () => 1_000,
+    machine,
   );
   const bundle = async (at: number) => {
     await vi.waitFor(() => expect(bundles.length).toBeGreaterThan(at));
@@ -197,6 +199,7 @@ test('answers to a bundle that are ready in one turn leave together, and none wa
       },
     },
     1_000,
+    machine,
   );
   replies.add(0, { kind: 'running' });
   replies.add(2, { kind: 'unknown' });

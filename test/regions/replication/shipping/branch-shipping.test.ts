@@ -1,15 +1,15 @@
 import { expect, test } from 'vitest';
-import { encodeAck } from '../../../regions/bus/core/messages.ts';
-import { BranchReceiving, branchReceivingLimits } from '../../../regions/replication/branch-receiving.ts';
-import { BranchShipping, type ShippedBranch } from '../../../regions/replication/branch-shipping.ts';
-import { type BranchPlace, branchLaneLimits } from '../../../regions/replication/core/branch-lanes.ts';
-import type { ShippingBounds } from '../../../regions/replication/core/shipper.ts';
-import type { Receiving } from '../../../regions/replication/receiving.ts';
-import { SharedOutlets } from '../../../regions/replication/shared-outlets.ts';
-import type { Shipping } from '../../../regions/replication/shipping.ts';
-import { machine } from '../../../storage/process/runtime.ts';
-import { branchName, epoch, lsn, type RegionId, regionId } from '../../../storage/redo/ids.ts';
-import { silent } from '../../storage/region-harness.ts';
+import { encodeAck } from '../../../../regions/bus/core/messages.ts';
+import { BranchReceiving, branchReceivingLimits } from '../../../../regions/replication/branch-receiving.ts';
+import { BranchShipping, type ShippedBranch } from '../../../../regions/replication/branch-shipping.ts';
+import { type BranchPlace, branchLaneLimits } from '../../../../regions/replication/core/branch-lanes.ts';
+import type { ShippingBounds } from '../../../../regions/replication/core/shipper.ts';
+import type { Receiving } from '../../../../regions/replication/receiving.ts';
+import { SharedOutlets } from '../../../../regions/replication/shared-outlets.ts';
+import type { Shipping } from '../../../../regions/replication/shipping.ts';
+import { machine } from '../../../../storage/process/runtime.ts';
+import { branchName, epoch, lsn, type RegionId, regionId } from '../../../../storage/redo/ids.ts';
+import { silent } from '../../../storage/region-harness.ts';
 
 const [eu, ap] = [regionId('eu-west-1'), regionId('ap-northeast-1')];
 const [dev, stage] = [branchName('dev'), branchName('stage')];

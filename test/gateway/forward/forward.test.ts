@@ -1,15 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import type { RunningGateway } from '../../../gateway/process/gateway.ts';
-import { splitPieces } from '../../../gateway/session/core/forward-bundle.ts';
-import { encodeCall } from '../../../gateway/session/core/forward-call.ts';
+import { splitPieces } from '../../../gateway/forward/core/forward-bundle.ts';
+import { encodeCall } from '../../../gateway/forward/core/forward-call.ts';
 import {
   decodeReply,
   decodeRequest,
   encodeRequest,
   type ForwardRequest,
-} from '../../../gateway/session/core/forward-messages.ts';
+} from '../../../gateway/forward/core/forward-messages.ts';
+import type { RunningGateway } from '../../../gateway/process/gateway.ts';
 import { gatewaySubject } from '../../../gateway/session/writer-watch.ts';
 import { freshStream } from '../../../gateway/sql/stream-state.ts';
 import { changeControl } from '../../../regions/control/control-link.ts';

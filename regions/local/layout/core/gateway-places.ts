@@ -2,7 +2,7 @@
  * The gateways of a region of a local deployment: how many there are, what they are called, and which of the region's ports
  * each has. A deployment has one in each region until it is told otherwise. Pure.
  */
-import { gatewayPortOffset, gatewaysMax } from '../../deploy/core/deployment-plan.ts';
+import { gatewayPortOffset, gatewaysMax } from '../../../deploy/core/deployment-plan.ts';
 
 /** The part of `deployment.json` that says how many gateways there are. */
 export interface GatewayPlaces {

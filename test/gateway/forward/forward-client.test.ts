@@ -1,9 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { defaultServiceLimits } from '../../../gateway/session/core/service-limits.ts';
-import { ForwardClient } from '../../../gateway/session/forward-client.ts';
+import { defaultForwardLimits } from '../../../gateway/forward/core/forward-limits.ts';
+import { encodeReply } from '../../../gateway/forward/core/forward-messages.ts';
+import { ForwardClient } from '../../../gateway/forward/forward-client.ts';
 import { freshStream } from '../../../gateway/sql/stream-state.ts';
 import type { NatsConnection } from '../../../regions/bus/nats-connection.ts';
+import { machine } from '../../../storage/process/runtime.ts';
 import { mainBranch, regionId } from '../../../storage/redo/ids.ts';
 
 /** A connection behind which a frozen writer has what it is sent and says nothing. */
@@ -22,6 +24,14 @@ const silence: NatsConnection = {
   close: () => Promise.resolve(),
 };
 
+const writer = { subject: 'sql.there', region: regionId('us-east-1') };
+
+const encodePart = (index: number, bytes: Uint8Array): Uint8Array =>
+  encodeReply({ kind: 'part', index, count: 2, bytes });
+
+const clientOf = (nats: NatsConnection, isWriter: () => boolean): ForwardClient =>
+  new ForwardClient({ nats, me: 'me', limits: defaultForwardLimits, isWriter, runtime: machine });
+
 const insert = {
   stream: 's',
   fresh: true,
@@ -36,9 +46,8 @@ const insert = {
 
 describe('a statement that was sent to a writer which fell silent', () => {
   const fate = async (isWriter: boolean): Promise<{ readonly reason: string; readonly tookMs: number }> => {
-    const client = new ForwardClient(silence, 'me', defaultServiceLimits, () => isWriter);
+    const client = clientOf(silence, () => isWriter);
     const sentAtMs = performance.now();
-    const writer = { subject: 'sql.there', region: regionId('us-east-1') };
     const outcome = await client.call(writer, mainBranch, insert);
     const tookMs = performance.now() - sentAtMs;
     if (outcome.kind !== 'unknown') throw new Error(outcome.kind);
@@ -48,9 +57,9 @@ describe('a statement that was sent to a writer which fell silent', () => {
   it('is unknown after forwardSilenceMs, and soon once another writer has taken its place', async () => {
     const [lone, replaced] = await Promise.all([fate(true), fate(false)]);
     expect(lone.reason).toContain('forwardSilenceMs');
-    expect(lone.tookMs).toBeGreaterThanOrEqual(defaultServiceLimits.forwardSilenceMs);
+    expect(lone.tookMs).toBeGreaterThanOrEqual(defaultForwardLimits.forwardSilenceMs);
     expect(replaced.reason).toContain('another one has taken its place');
-    expect(replaced.tookMs).toBeLessThan(defaultServiceLimits.forwardSilenceMs / 2);
+    expect(replaced.tookMs).toBeLessThan(defaultForwardLimits.forwardSilenceMs / 2);
   });
 });
 
@@ -68,9 +77,9 @@ describe('a statement that is on its way to a writer which has ended', () => {
           : Promise.resolve({ kind: 'no-responders' });
       },
     };
-    const client = new ForwardClient(dead, 'me', defaultServiceLimits, () => isWriter);
+    const client = clientOf(dead, () => isWriter);
     const sentAtMs = performance.now();
-    const call = client.call({ subject: 'sql.there', region: regionId('us-east-1') }, mainBranch, insert);
+    const call = client.call(writer, mainBranch, insert);
     await delay(50);
     client.writerChanged();
     expect(requests).toBe(1);
@@ -91,11 +100,35 @@ describe('a statement that is on its way to a writer which has ended', () => {
         return { kind: 'no-responders' };
       },
     };
-    const client = new ForwardClient(leaving, 'me', defaultServiceLimits, () => isWriter);
-    const call = client.call({ subject: 'sql.there', region: regionId('us-east-1') }, mainBranch, insert);
+    const client = clientOf(leaving, () => isWriter);
+    const call = client.call(writer, mainBranch, insert);
     await delay(10);
     isWriter = false;
     client.writerChanged();
     expect(await call).toEqual({ kind: 'notRun', reason: 'nobody' });
+  });
+});
+
+describe('a writer that has said the first of two parts of its answer', () => {
+  it('is asked for the other one, and not without rest while there is no connection', async () => {
+    const [one, other] = [encodePart(0, new Uint8Array(1)), encodePart(1, new Uint8Array(1))];
+    let requests = 0;
+    const flapping: NatsConnection = {
+      ...silence,
+      request: () => {
+        requests += 1;
+        if (requests === 1) return Promise.resolve({ kind: 'reply', data: one, header: () => undefined });
+        const isBack = performance.now() - sentAtMs > 200;
+        return Promise.resolve(
+          isBack ? { kind: 'reply', data: other, header: () => undefined } : { kind: 'disconnected' },
+        );
+      },
+    };
+    const client = clientOf(flapping, () => true);
+    const sentAtMs = performance.now();
+    // Two bytes of zero are no answer, but all of it came.
+    expect(await client.call(writer, mainBranch, insert)).toMatchObject({ kind: 'unknown' });
+    expect(performance.now() - sentAtMs).toBeGreaterThan(200);
+    expect(requests).toBeLessThan(30);
   });
 });
