@@ -53,12 +53,7 @@ export function startSqlPart(
   });
   role.watch(() => watch.changed());
   const databases = startBranches(setup, control, observed, storage, watch, watchWriter);
-  const forward = new ForwardClient(
-    nats,
-    peerName(region, me),
-    limits,
-    (writer) => !watch.isReplaced(writer),
-  );
+  const forward = new ForwardClient(nats, peerName(region, me), limits, (writer) => watch.standingOf(writer));
   const forwardServer = new ForwardServer({
     nats,
     subject: gatewaySubject(cluster, region, me),

@@ -16,6 +16,7 @@ import {
   splitParts,
 } from './core/forward-messages.ts';
 import type { ServiceLimits } from './core/service-limits.ts';
+import type { WriterStanding } from './core/writer-standing.ts';
 import { ForwardLine } from './forward-line.ts';
 import type { RemoteWriter } from './writer-watch.ts';
 
@@ -41,8 +42,10 @@ const partsAtOnce = 4;
 const resendMs = 20;
 /** A NATS server that lives takes in what was sent within this time. */
 const flushMs = 300;
-/** A writer that another has replaced is waited for no longer than this: what it was doing will not be found out. */
-const replacedSilenceMs = 1_500;
+/** A writer that a failover has deposed is waited for no longer than this: what it was doing will not be found out. */
+const deposedSilenceMs = 1_500;
+/** So often it was asked in vain, too: a process that stood still itself has not heard what lies in its own socket. */
+const asksInVainMin = 2;
 /** A writer that stops gives its place up while its last answers are on their way, and so is the word that nobody listens any more. */
 const lateAnswerMs = 400;
 
@@ -59,26 +62,26 @@ export class ForwardClient {
   private readonly line: ForwardLine;
   private readonly limits: ServiceLimits;
   private readonly prefix: string;
-  private readonly isWriter: (writer: RemoteWriter) => boolean;
+  private readonly standingOf: (writer: RemoteWriter) => WriterStanding;
   /** Messages that wait for an answer of a writer which was the writer when they left. */
   private readonly waiting = new Set<{ readonly writer: RemoteWriter; readonly replaced: () => void }>();
   private ids = 0;
 
   /**
    * @param me differs between any two processes that forward.
-   * @param isWriter whether the newest control record that is known names that writer, or nobody.
+   * @param standingOf how that writer stands by the control records that were seen.
    */
   constructor(
     nats: NatsConnection,
     me: string,
     limits: ServiceLimits,
-    isWriter: (writer: RemoteWriter) => boolean,
+    standingOf: (writer: RemoteWriter) => WriterStanding,
   ) {
     this.nats = nats;
     this.line = new ForwardLine(nats, () => this.partBytes());
     this.prefix = me;
     this.limits = limits;
-    this.isWriter = isWriter;
+    this.standingOf = standingOf;
   }
 
   /** A name for a stream or a call that nobody else uses. */
@@ -153,7 +156,8 @@ export class ForwardClient {
 
   /** There is news of who writes: whoever waits for one that was replaced looks at once whether that is still there. */
   writerChanged(): void {
-    for (const { writer, replaced } of [...this.waiting]) if (!this.isWriter(writer)) replaced();
+    for (const { writer, replaced } of [...this.waiting])
+      if (this.standingOf(writer) !== 'writes') replaced();
   }
 
   /**
@@ -162,7 +166,7 @@ export class ForwardClient {
    */
   private ask(writer: RemoteWriter, request: ForwardRequest): Promise<RequestOutcome> {
     const asked = this.line.ask(writer.subject, request, this.limits.forwardHoldMs + messageMs);
-    if (!this.isWriter(writer)) return asked;
+    if (this.standingOf(writer) !== 'writes') return asked;
     return new Promise((resolve) => {
       let timer: NodeJS.Timeout | undefined;
       const replaced = (): void => {
@@ -207,26 +211,29 @@ export class ForwardClient {
     let request = last;
     let mayHaveArrived = false;
     let heardAtMs = performance.now();
+    let inVain = 0;
     for (;;) {
       const { reply, nobody, left } = await this.send(writer, request);
       mayHaveArrived ||= left;
       if (reply === null) {
         if (!mayHaveArrived) return { kind: 'notRun', reason: nobody ? 'nobody' : 'disconnected' };
         if (nobody) return { kind: 'unknown', reason: 'the writer has gone since it got the statement' };
-        const silentMs = performance.now() - heardAtMs;
+        inVain += 1;
+        const silentMs = inVain < asksInVainMin ? 0 : performance.now() - heardAtMs;
         if (silentMs > forwardSilenceMs) {
           return {
             kind: 'unknown',
             reason: `the writer has said nothing for forwardSilenceMs = ${forwardSilenceMs}`,
           };
         }
-        if (silentMs > replacedSilenceMs && !this.isWriter(writer))
-          return { kind: 'unknown', reason: 'the writer says nothing, and another one has taken its place' };
+        if (silentMs > deposedSilenceMs && this.standingOf(writer) === 'deposed')
+          return { kind: 'unknown', reason: 'the writer says nothing, and a failover has deposed it' };
         await new Promise((resolve) => setTimeout(resolve, resendMs));
         request = { kind: 'poll', call: id, part: 0 };
         continue;
       }
       heardAtMs = performance.now();
+      inVain = 0;
       switch (reply.kind) {
         case 'running':
           request = { kind: 'poll', call: id, part: 0 };

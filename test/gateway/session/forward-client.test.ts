@@ -1,10 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import { encodeResult } from '../../../gateway/session/core/forward-call.ts';
+import { encodeReply } from '../../../gateway/session/core/forward-messages.ts';
 import { defaultServiceLimits } from '../../../gateway/session/core/service-limits.ts';
+import type { WriterStanding } from '../../../gateway/session/core/writer-standing.ts';
 import { ForwardClient } from '../../../gateway/session/forward-client.ts';
+import { emptyResult } from '../../../gateway/sql/lost-transaction.ts';
 import { freshStream } from '../../../gateway/sql/stream-state.ts';
-import type { NatsConnection } from '../../../regions/bus/nats-connection.ts';
-import { mainBranch, regionId } from '../../../storage/redo/ids.ts';
+import type { NatsConnection, RequestOutcome } from '../../../regions/bus/nats-connection.ts';
+import { epoch, lsn, mainBranch, regionId } from '../../../storage/redo/ids.ts';
 
 /** A connection behind which a frozen writer has what it is sent and says nothing. */
 const silence: NatsConnection = {
@@ -22,6 +26,26 @@ const silence: NatsConnection = {
   close: () => Promise.resolve(),
 };
 
+/** What the writer answers once the statement has run. */
+const done: RequestOutcome = {
+  kind: 'reply',
+  data: encodeReply({
+    kind: 'part',
+    index: 0,
+    count: 1,
+    bytes: encodeResult('execute', {
+      kind: 'answered',
+      outcome: { ok: true, value: emptyResult },
+      autocommit: true,
+      holds: false,
+      state: null,
+      seenLsn: lsn(7),
+      epoch: epoch(1),
+    }),
+  }),
+  header: () => undefined,
+};
+
 const insert = {
   stream: 's',
   fresh: true,
@@ -34,29 +58,64 @@ const insert = {
   },
 } as const;
 
-describe('a statement that was sent to a writer which fell silent', () => {
-  const fate = async (isWriter: boolean): Promise<{ readonly reason: string; readonly tookMs: number }> => {
-    const client = new ForwardClient(silence, 'me', defaultServiceLimits, () => isWriter);
+const there = { subject: 'sql.there', region: regionId('us-east-1') };
+
+describe('a statement that was sent to a writer which fell silent (G113)', () => {
+  const fate = async (
+    standing: WriterStanding,
+  ): Promise<{ readonly reason: string; readonly tookMs: number }> => {
+    const client = new ForwardClient(silence, 'me', defaultServiceLimits, () => standing);
     const sentAtMs = performance.now();
-    const writer = { subject: 'sql.there', region: regionId('us-east-1') };
-    const outcome = await client.call(writer, mainBranch, insert);
+    const outcome = await client.call(there, mainBranch, insert);
     const tookMs = performance.now() - sentAtMs;
     if (outcome.kind !== 'unknown') throw new Error(outcome.kind);
     return { reason: outcome.reason, tookMs };
   };
 
-  it('is unknown after forwardSilenceMs, and soon once another writer has taken its place', async () => {
-    const [lone, replaced] = await Promise.all([fate(true), fate(false)]);
-    expect(lone.reason).toContain('forwardSilenceMs');
-    expect(lone.tookMs).toBeGreaterThanOrEqual(defaultServiceLimits.forwardSilenceMs);
-    expect(replaced.reason).toContain('another one has taken its place');
-    expect(replaced.tookMs).toBeLessThan(defaultServiceLimits.forwardSilenceMs / 2);
+  it('is unknown after forwardSilenceMs, and soon once a failover has deposed it', async () => {
+    const [lone, relieved, deposed] = await Promise.all([fate('writes'), fate('replaced'), fate('deposed')]);
+    for (const { reason, tookMs } of [lone, relieved]) {
+      expect(reason).toContain('forwardSilenceMs');
+      expect(tookMs).toBeGreaterThanOrEqual(defaultServiceLimits.forwardSilenceMs);
+    }
+    expect(deposed.reason).toContain('a failover has deposed it');
+    expect(deposed.tookMs).toBeLessThan(defaultServiceLimits.forwardSilenceMs / 2);
+  });
+
+  it('is heard of when the writer was relieved as planned, and its gateway only comes to answer late', async () => {
+    const late = performance.now() + 2_200;
+    const busy: NatsConnection = {
+      ...silence,
+      request: async () => {
+        await delay(50);
+        return performance.now() < late ? { kind: 'timeout' } : done;
+      },
+    };
+    const client = new ForwardClient(busy, 'me', defaultServiceLimits, () => 'replaced');
+    expect(await client.call(there, mainBranch, insert)).toMatchObject({ kind: 'result' });
+  });
+
+  it('is asked after once more by a process that stood still itself, before its fate is called unknown', async () => {
+    const impatient = { ...defaultServiceLimits, forwardHoldMs: 20, forwardSilenceMs: 40 };
+    let requests = 0;
+    const answered: NatsConnection = {
+      ...silence,
+      // The answer lay in the socket; the timer of the request came first.
+      request: async () => {
+        requests += 1;
+        if (requests > 1) return done;
+        await delay(60);
+        return { kind: 'timeout' };
+      },
+    };
+    const client = new ForwardClient(answered, 'me', impatient, () => 'writes');
+    expect(await client.call(there, mainBranch, insert)).toMatchObject({ kind: 'result' });
   });
 });
 
 describe('a statement that is on its way to a writer which has ended', () => {
   it('is looked after as soon as another writer is named, and not when the request has timed out', async () => {
-    let isWriter = true;
+    let standing: WriterStanding = 'writes';
     let requests = 0;
     const dead: NatsConnection = {
       ...silence,
@@ -68,20 +127,20 @@ describe('a statement that is on its way to a writer which has ended', () => {
           : Promise.resolve({ kind: 'no-responders' });
       },
     };
-    const client = new ForwardClient(dead, 'me', defaultServiceLimits, () => isWriter);
+    const client = new ForwardClient(dead, 'me', defaultServiceLimits, () => standing);
     const sentAtMs = performance.now();
-    const call = client.call({ subject: 'sql.there', region: regionId('us-east-1') }, mainBranch, insert);
+    const call = client.call(there, mainBranch, insert);
     await delay(50);
     client.writerChanged();
     expect(requests).toBe(1);
-    isWriter = false;
+    standing = 'replaced';
     client.writerChanged();
     expect(await call).toMatchObject({ kind: 'unknown', reason: expect.stringContaining('has gone') });
     expect(performance.now() - sentAtMs).toBeLessThan(1_000);
   });
 
   it('has not run when the word that nobody listened comes after the news of the next writer (G104)', async () => {
-    let isWriter = true;
+    let standing: WriterStanding = 'writes';
     let requests = 0;
     const leaving: NatsConnection = {
       ...silence,
@@ -91,10 +150,10 @@ describe('a statement that is on its way to a writer which has ended', () => {
         return { kind: 'no-responders' };
       },
     };
-    const client = new ForwardClient(leaving, 'me', defaultServiceLimits, () => isWriter);
-    const call = client.call({ subject: 'sql.there', region: regionId('us-east-1') }, mainBranch, insert);
+    const client = new ForwardClient(leaving, 'me', defaultServiceLimits, () => standing);
+    const call = client.call(there, mainBranch, insert);
     await delay(10);
-    isWriter = false;
+    standing = 'replaced';
     client.writerChanged();
     expect(await call).toEqual({ kind: 'notRun', reason: 'nobody' });
   });
