@@ -114,6 +114,7 @@ export function reportOf(facts: DrillFacts, iso: (ms: number) => string): DrillR
     detectionMs:
       faultAtMs === null || facts.detectedAtMs === null ? null : Math.round(facts.detectedAtMs - faultAtMs),
     rtoPhases: [...rtoPhases(facts, recovery?.backAtMs ?? null)],
+    dataCompared: account !== null,
     acknowledgedWrites: entries.filter(({ outcome }) => outcome === 'acknowledged').length,
     refusedWrites: entries.filter(({ outcome }) => outcome === 'refused').length,
     unknownWrites: entries.filter(({ outcome }) => outcome === 'unknown').length,

@@ -1,9 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { drillReportSchema } from '../../../regions/drills/core/drill-report.ts';
+import { drillReportSchema, summaryOf } from '../../../regions/drills/core/drill-report.ts';
+import { drillTable } from '../../../regions/drills/core/ledger.ts';
 import { accountFor } from '../../../regions/drills/core/ledger-account.ts';
-import { ticks } from '../../../regions/drills/core/report-charts.ts';
-import { reportHtml } from '../../../regions/drills/core/report-html.ts';
-import { reportJunit } from '../../../regions/drills/core/report-junit.ts';
+import { ticks } from '../../../regions/drills/core/report/report-charts.ts';
+import { reportHtml } from '../../../regions/drills/core/report/report-html.ts';
+import { reportJunit } from '../../../regions/drills/core/report/report-junit.ts';
+import { notHeld, outcome, rehearsed } from '../../../regions/drills/core/report/report-sentences.ts';
 import { type DrillFacts, reportOf } from '../../../regions/drills/core/report-of.ts';
 import {
   acknowledgements,
@@ -193,6 +195,46 @@ describe('the verdict', () => {
       held: false,
       detail: '1 × ECONNRESET',
     });
+  });
+});
+
+describe('what is said in short', () => {
+  const said = (more: Partial<DrillFacts> = {}) => outcome(report(more)).join(' ');
+
+  it('tells what was done, what it cost, and that each lost write is named', () => {
+    expect(rehearsed(report())).toBe(
+      'Rehearsed at us-east-1, the primary: kill a whole region, fail over to the best survivor, take the region back, move back.',
+    );
+    expect(said()).toContain('Writes were acknowledged again 4.00 s after the fault.');
+    expect(said()).toContain(
+      'Of 700 acknowledged writes 1 was lost, each is named below; every region shows',
+    );
+    expect(said()).toContain('The primary moved back to us-east-1 within 1.20 s');
+    expect(notHeld(report())).toEqual([]);
+  });
+
+  it('names what did not hold, objectives first', () => {
+    const checks = [
+      { name: 'a', held: true, detail: '' },
+      { name: 'b', held: false, detail: '' },
+    ];
+    expect(notHeld(report({ request: request({ rtoMs: 100 }), checks }))).toEqual(['rtoMs at most 100', 'b']);
+  });
+
+  it('claims no loss, and none that there was not, where the data were not compared', () => {
+    const blind = report({ account: null });
+    expect(blind.dataCompared).toBe(false);
+    expect(summaryOf(blind)).toMatchObject({ rpoCommits: null, lostWrites: null });
+    expect(outcome(blind).join(' ')).toContain('is not known: the data could not be compared');
+    expect(outcome(blind).join(' ')).toContain(`kept as evidence in the table ${drillTable(blind.id)}.`);
+    expect(reportHtml(blind)).not.toMatch(/none was lost|No acknowledged write was lost/);
+  });
+
+  it('says so when writes did not come back, nothing was broken, or the primary is elsewhere', () => {
+    expect(said({ entries: facts().entries.slice(0, 400) })).toContain('Writes did not come back.');
+    expect(said({ phases: [] })).toBe('Nothing was broken: the drill ended before its fault.');
+    const after = { primary: asia, epoch: 5 };
+    expect(said({ failback: null, after })).toContain('The primary is ap-northeast-1 now, and was us-east-1');
   });
 });
 

@@ -2,7 +2,7 @@
  * The pictures of a drill's report, as inline SVG. Colours are variables of the page, so that the same picture is read on light
  * and on dark paper. Every mark has a title: what a pointer rests on says its figure.
  */
-import type { DrillReport } from './drill-report.ts';
+import type { DrillReport } from '../drill-report.ts';
 
 export const escapeHtml = (text: string): string =>
   text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');

@@ -1,6 +1,7 @@
 /** The report of a drill as one HTML file: no script, nothing from a network, readable on light, dark and real paper. */
-import type { DrillReport } from './drill-report.ts';
+import type { DrillReport } from '../drill-report.ts';
 import { duration, escapeHtml, lagChart, phaseBar, rtoBar, throughputChart } from './report-charts.ts';
+import { notHeld, outcome, rehearsed } from './report-sentences.ts';
 import { reportStyle } from './report-style.ts';
 
 /** Rows of the table of lost writes; `report.json` has more. */
@@ -34,6 +35,7 @@ ${reportStyle}</style>
 <p>${escapeHtml(report.cluster)}, ${report.startedAt.replace('T', ' ').slice(0, 19)} UTC, ${report.request.load} writes/s from stock clients in ${report.regions.length} regions</p>
 </div>
 </header>
+${verdictSection(report)}
 ${tiles(report)}
 ${section('What was asked, and what held', checks(report))}
 ${section('Course', `${phaseBar(report)}${timeline(report)}`)}
@@ -61,15 +63,33 @@ ${section('Where and with what', about(report))}
 
 const section = (title: string, body: string): string => `<section>\n<h2>${title}</h2>\n${body}\n</section>`;
 
+/** For somebody who reads no further. */
+function verdictSection(report: DrillReport): string {
+  const broken = notHeld(report);
+  const list = broken.map((name) => `<li>${escapeHtml(name)}</li>`).join('');
+  const many = report.checks.length + report.objectives.length;
+  const red =
+    broken.length === 0
+      ? ''
+      : `<p class="bad">${broken.length} of ${many} checks and objectives did not hold:</p><ul class="bad">${list}</ul>`;
+  return section(
+    'In short',
+    `<p>${escapeHtml(rehearsed(report))}</p><p>${escapeHtml(outcome(report).join(' '))}</p>${red}`,
+  );
+}
+
 function tiles(report: DrillReport): string {
-  const { rtoMs, rpoCommits, rpoMs, rpoBytes, writeStallMs, failbackMs, acknowledgedWrites } = report;
+  const { rtoMs, dataCompared, rpoCommits, rpoMs, rpoBytes, writeStallMs, failbackMs } = report;
+  const { acknowledgedWrites } = report;
   const list: (readonly [string, string, string])[] = [
     [
       'Recovery time (RTO)',
       rtoMs === null ? 'none' : duration(rtoMs),
       rtoMs === null ? 'writes did not come back' : 'fault to acknowledged write',
     ],
-    ['Lost (RPO)', `${rpoCommits}`, `commits; ${duration(rpoMs)}, ${bytes(rpoBytes)} of redo`],
+    dataCompared
+      ? ['Lost (RPO)', `${rpoCommits}`, `commits; ${duration(rpoMs)}, ${bytes(rpoBytes)} of redo`]
+      : ['Lost (RPO)', 'unknown', 'the data could not be compared'],
     ['Longest pause', duration(writeStallMs), 'without an acknowledged write'],
     [
       'Writes',
@@ -140,6 +160,7 @@ function failures(report: DrillReport): string {
 }
 
 function data(report: DrillReport): string {
+  if (!report.dataCompared) return '<p>The data of the regions could not be held against the ledger.</p>';
   const { lost, lostWrites, reportedLost, regionsEqual, regions } = report;
   const equal = regionsEqual
     ? `Every row is the same in ${regions.length === 1 ? 'the one region' : `all ${regions.length} regions`}, checksum by checksum.`
