@@ -60,6 +60,8 @@ export const drillReportSchema = z.object({
   checks: z.array(checkSchema),
   /** From the fault (a lost region), or from the last write before the longest pause (everything else), to the write that ended it. */
   rtoMs: ms.nullable(),
+  /** The stretch that `rtoMs` is; it ends with null when writes did not come back. Left out by older versions, and without a fault. */
+  outage: z.object({ fromMs: ms, toMs: ms.nullable() }).exactOptional(),
   /** From when the oldest lost write was sent to the fault, or to when the newest was sent if that is later; 0 when none was lost. */
   rpoMs: ms,
   rpoCommits: z.int(),

@@ -107,6 +107,12 @@ export function reportOf(facts: DrillFacts, iso: (ms: number) => string): DrillR
     objectives: [...objectives],
     checks,
     rtoMs: recovery?.rtoMs ?? null,
+    ...(recovery !== null && {
+      outage: {
+        fromMs: Math.round(recovery.beganAtMs - facts.beganAtMs),
+        toMs: recovery.backAtMs === null ? null : Math.round(recovery.backAtMs - facts.beganAtMs),
+      },
+    }),
     rpoMs: rpoMsOf(account, faultAtMs),
     rpoCommits: rpoCommits ?? 0,
     rpoBytes: account?.reportedBytes ?? 0,

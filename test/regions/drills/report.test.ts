@@ -57,6 +57,7 @@ describe('the stopwatch', () => {
     expect(recoveryOf([900], 1_000, 5_000, 'fault')).toEqual({
       rtoMs: null,
       writeStallMs: 4_100,
+      beganAtMs: 1_000,
       backAtMs: null,
     });
   });
@@ -66,6 +67,7 @@ describe('the stopwatch', () => {
     expect(recoveryOf(acks, 1_000, 9_500, 'fault')).toEqual({
       rtoMs: 2_000,
       writeStallMs: 5_950,
+      beganAtMs: 1_000,
       backAtMs: 3_000,
     });
     // Pauses that were usual before the fault are none.
@@ -166,7 +168,7 @@ describe('the verdict', () => {
   it('demands of a fault that service survives: no failed request, no long pause, nothing lost', () => {
     const plan = planOf('az-loss');
     const names = (stallMs: number, outcome: 'acknowledged' | 'refused') =>
-      serviceChecks(plan, { rtoMs: 1, writeStallMs: stallMs, backAtMs: 1 }, [
+      serviceChecks(plan, { rtoMs: 1, writeStallMs: stallMs, beganAtMs: 0, backAtMs: 1 }, [
         write(1, 0, { outcome, code: 'SEXTANT_NO_WRITER' }),
       ])
         .filter(({ held }) => !held)
@@ -258,6 +260,36 @@ describe('the report', () => {
     expect(html).toContain(traceOf(398));
     expect(html.match(/<svg /g)).toHaveLength(4);
     expect(html).not.toMatch(/NaN|undefined|Infinity/);
+  });
+
+  it('shades the pause where it was, and not from the fault on when it began later', () => {
+    const shaded = (made: ReturnType<typeof report>) =>
+      [...reportHtml(made).matchAll(/class="outage" x="([\d.]+)" y="\d+" width="([\d.]+)"/g)].map(
+        ([, x, width]) => [Number(x), Number(width)],
+      );
+    // 15 s are 880 wide, from 64 on; the fault is at 5 s, and writes were back at 9.005 s.
+    const made = report({
+      phases: [
+        {
+          name: 'fault',
+          startedAtMs: facts().faultAtMs ?? 0,
+          endedAtMs: facts().endedAtMs,
+          outcome: 'passed',
+        },
+      ],
+    });
+    expect(made.outage).toEqual({ fromMs: 5_000, toMs: 9_005 });
+    const from = 64 + 880 / 3;
+    for (const [x = 0, width = 0] of shaded(made)) {
+      expect(x).toBeCloseTo(from, 0);
+      expect(width).toBeCloseTo((880 * 4_005) / 15_000, 0);
+    }
+    const later = shaded({ ...made, outage: { fromMs: 6_000, toMs: 7_500 } });
+    expect(later).toHaveLength(2);
+    for (const [x = 0, width = 0] of later) {
+      expect(x).toBeCloseTo(64 + (880 * 6) / 15, 0);
+      expect(width).toBeCloseTo(88, 0);
+    }
   });
 
   it('is drawn also when nothing was measured', () => {

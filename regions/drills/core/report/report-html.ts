@@ -1,7 +1,7 @@
 /** The report of a drill as one HTML file: no script, nothing from a network, readable on light, dark and real paper. */
 import type { DrillReport } from '../drill-report.ts';
-import { duration, escapeHtml, lagChart, phaseBar, rtoBar, throughputChart } from './report-charts.ts';
-import { notHeld, outcome, rehearsed } from './report-sentences.ts';
+import { duration, endOf, escapeHtml, lagChart, phaseBar, rtoBar, throughputChart } from './report-charts.ts';
+import { countsFromFault, notHeld, outcome, rehearsed } from './report-sentences.ts';
 import { reportStyle } from './report-style.ts';
 
 /** Rows of the table of lost writes; `report.json` has more. */
@@ -38,11 +38,11 @@ ${reportStyle}</style>
 ${verdictSection(report)}
 ${tiles(report)}
 ${section('What was asked, and what held', checks(report))}
-${section('Course', `${phaseBar(report)}${timeline(report)}`)}
+${section('Course', `${phaseBar(report)}${phaseLegend(report)}${timeline(report)}`)}
 ${rtoSection(report)}
 ${section(
   'Replication lag',
-  `${legend(report.regions.map((name, index) => [name, `r${index % 6}`]))}${lagChart(report)}<p class="note">As the deployment says, four times a second. The shaded stretch is the outage; a line ends where nobody could say.</p>`,
+  `${lagLegend(report)}${lagChart(report)}<p class="note">As the deployment says, four times a second. The dashed line is the fault, the shaded stretch the outage; a line ends where nobody could say.</p>`,
 )}
 ${section(
   'Writes per second',
@@ -85,7 +85,11 @@ function tiles(report: DrillReport): string {
     [
       'Recovery time (RTO)',
       rtoMs === null ? 'none' : duration(rtoMs),
-      rtoMs === null ? 'writes did not come back' : 'fault to acknowledged write',
+      rtoMs === null
+        ? 'writes did not come back'
+        : countsFromFault(report)
+          ? 'fault to acknowledged write'
+          : 'the longest pause',
     ],
     dataCompared
       ? ['Lost (RPO)', `${rpoCommits}`, `commits; ${duration(rpoMs)}, ${bytes(rpoBytes)} of redo`]
@@ -147,6 +151,25 @@ function rtoSection(report: DrillReport): string {
   );
 }
 
+/** Every phase with its time, also those that are too short to be named in the bar. */
+function phaseLegend({ phases }: DrillReport): string {
+  const entries = phases.map(
+    ({ name, startedAtMs, endedAtMs, outcome: how }) =>
+      `<li><i class="${name}"></i>${name} <b>${duration(endedAtMs - startedAtMs)}</b>${how === 'passed' ? '' : ` <span class="bad">${how}</span>`}</li>`,
+  );
+  return `<ul class="legend">${entries.join('')}</ul>`;
+}
+
+/** Of the regions that had a lag: the primary has none. */
+const lagLegend = ({ regions, lag }: DrillReport): string =>
+  legend(
+    regions.flatMap((name, index) =>
+      lag.some(({ region, lagMs }) => region === name && lagMs !== null)
+        ? [[name, `r${index % 6}`] as const]
+        : [],
+    ),
+  );
+
 const legend = (entries: readonly (readonly [string, string])[]): string =>
   `<ul class="legend">${entries.map(([name, style]) => `<li><i class="${style}"></i>${escapeHtml(name)}</li>`).join('')}</ul>`;
 
@@ -197,6 +220,8 @@ function failbackSection(report: DrillReport): string {
 function about(report: DrillReport): string {
   const { latency, epochBefore, epochAfter } = report;
   const pairs: (readonly [string, string])[] = [
+    ['began', report.startedAt],
+    ['ended', `${report.endedAt}, after ${duration(endOf(report))}`],
     ['regions', report.regions.join(', ')],
     ['primary', `${report.primaryBefore} before, ${report.primaryAfter ?? 'unknown'} after`],
     ['epoch', `${epochBefore} before, ${epochAfter ?? 'unknown'} after`],

@@ -25,10 +25,15 @@ export const notHeld = ({ objectives, checks }: DrillReport): readonly string[] 
   ...checks.filter(({ held }) => !held).map(({ name }) => name),
 ];
 
-function service({ rtoMs, rtoPhases, writeStallMs, failures, kind }: DrillReport): string {
+/** Whether the recovery time is from the fault, since a region was gone that wrote; else it is the longest pause after it. */
+export const countsFromFault = ({ kind, rtoPhases }: DrillReport): boolean =>
+  kind !== 'switchover' && rtoPhases.length > 0;
+
+function service(report: DrillReport): string {
+  const { rtoMs, writeStallMs, failures } = report;
   if (rtoMs === null) return 'Writes did not come back.';
   const failed = failures.length === 0 ? ' No write failed.' : '';
-  return kind !== 'switchover' && rtoPhases.length > 0
+  return countsFromFault(report)
     ? `Writes were acknowledged again ${duration(rtoMs)} after the fault.${failed}`
     : `The longest time without an acknowledged write was ${duration(writeStallMs)}.${failed}`;
 }

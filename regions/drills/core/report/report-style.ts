@@ -66,6 +66,11 @@ svg .phase.failed, svg .phase.interrupted { stroke: var(--bad); stroke-width: 3;
 svg .acknowledged { fill: var(--c0); }
 svg .unknown { fill: var(--c1); }
 svg .refused { fill: var(--bad); }
+i.steady { background: var(--c0) !important; }
+i.fault, i.detection { background: var(--bad) !important; }
+i.recovery { background: var(--c1) !important; }
+i.verification { background: var(--c2) !important; }
+i.failback { background: var(--c3) !important; }
 i.acknowledged { background: var(--c0) !important; }
 i.unknown { background: var(--c1) !important; }
 i.refused { background: var(--bad) !important; }
