@@ -24,6 +24,7 @@ import {
   joinParts,
   splitParts,
 } from './core/forward-messages.ts';
+import type { WriterStanding } from './core/writer-standing.ts';
 import { ForwardLine } from './forward-line.ts';
 
 /** Another gateway that is the writer. */
@@ -37,8 +38,8 @@ export interface ForwardClientOptions {
   /** Differs between any two processes that forward. */
   readonly me: string;
   readonly limits: ForwardLimits;
-  /** Whether the newest control record that is known names that writer, or nobody. */
-  readonly isWriter: (writer: RemoteWriter) => boolean;
+  /** How that writer stands by the control records that were seen. */
+  readonly standingOf: (writer: RemoteWriter) => WriterStanding;
   readonly runtime: Runtime;
 }
 
@@ -62,8 +63,10 @@ const partsAtOnce = 4;
 const resendMs = 20;
 /** A NATS server that lives takes in what was sent within this time. */
 const flushMs = 300;
-/** A writer that another has replaced is waited for no longer than this: what it was doing will not be found out. */
-const replacedSilenceMs = 1_500;
+/** A writer that a failover has deposed is waited for no longer than this: what it was doing will not be found out. */
+const deposedSilenceMs = 1_500;
+/** So often it was asked in vain, too: a process that stood still itself has not heard what lies in its own socket. */
+const asksInVainMin = 2;
 /** A writer that stops gives its place up while its last answers are on their way, and so is the word that nobody listens any more. */
 const lateAnswerMs = 400;
 
@@ -158,7 +161,8 @@ export class ForwardClient {
 
   /** There is news of who writes: whoever waits for one that was replaced looks at once whether that is still there. */
   writerChanged(): void {
-    for (const { writer, replaced } of [...this.waiting]) if (!this.options.isWriter(writer)) replaced();
+    for (const { writer, replaced } of [...this.waiting])
+      if (this.options.standingOf(writer) !== 'writes') replaced();
   }
 
   /**
@@ -166,9 +170,9 @@ export class ForwardClient {
    * whether the message arrived.
    */
   private ask(writer: RemoteWriter, request: ForwardRequest): Promise<RequestOutcome> {
-    const { isWriter, limits, runtime } = this.options;
+    const { limits, runtime, standingOf } = this.options;
     const asked = this.line.ask(writer.subject, request, limits.forwardHoldMs + messageMs);
-    if (!isWriter(writer)) return asked;
+    if (standingOf(writer) !== 'writes') return asked;
     return new Promise((resolve) => {
       let timer: Timer | undefined;
       const replaced = (): void => {
@@ -209,31 +213,34 @@ export class ForwardClient {
     call: ForwardCall,
     last: ForwardRequest,
   ): Promise<ForwardOutcome> {
-    const { isWriter, limits, runtime } = this.options;
+    const { limits, runtime, standingOf } = this.options;
     const { forwardSilenceMs } = limits;
     let request = last;
     let mayHaveArrived = false;
     let heardAtMs = runtime.nowMs();
+    let inVain = 0;
     for (;;) {
       const { reply, nobody, left } = await this.send(writer, request);
       mayHaveArrived ||= left;
       if (reply === null) {
         if (!mayHaveArrived) return { kind: 'notRun', reason: nobody ? 'nobody' : 'disconnected' };
         if (nobody) return { kind: 'unknown', reason: 'the writer has gone since it got the statement' };
-        const silentMs = runtime.nowMs() - heardAtMs;
+        inVain += 1;
+        const silentMs = inVain < asksInVainMin ? 0 : runtime.nowMs() - heardAtMs;
         if (silentMs > forwardSilenceMs) {
           return {
             kind: 'unknown',
             reason: `the writer has said nothing for forwardSilenceMs = ${forwardSilenceMs}`,
           };
         }
-        if (silentMs > replacedSilenceMs && !isWriter(writer))
-          return { kind: 'unknown', reason: 'the writer says nothing, and another one has taken its place' };
+        if (silentMs > deposedSilenceMs && standingOf(writer) === 'deposed')
+          return { kind: 'unknown', reason: 'the writer says nothing, and a failover has deposed it' };
         await pause(runtime, resendMs);
         request = { kind: 'poll', call: id, part: 0 };
         continue;
       }
       heardAtMs = runtime.nowMs();
+      inVain = 0;
       switch (reply.kind) {
         case 'running':
           request = { kind: 'poll', call: id, part: 0 };

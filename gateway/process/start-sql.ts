@@ -57,7 +57,7 @@ export function startSqlPart(
     nats,
     me: peerName(region, me),
     limits,
-    isWriter: (writer) => !watch.isReplaced(writer),
+    standingOf: (writer) => watch.standingOf(writer),
     runtime: machine,
   });
   const forwardServer = new ForwardServer({

@@ -16,6 +16,7 @@ import type { SqlError } from '../sql/sql.ts';
 import type { WriterPlace } from './core/routing.ts';
 import type { ServiceLimits } from './core/service-limits.ts';
 import { writerAbsence } from './core/writer-absence.ts';
+import { type WriterStanding, WriterStandings } from '../forward/core/writer-standing.ts';
 
 export interface WriterWatchOptions {
   readonly cluster: string;
@@ -59,6 +60,7 @@ export function peerSubject(cluster: string, peer: string): string | null {
 export class WriterWatch {
   private readonly options: WriterWatchOptions;
   private readonly waiters = new Set<() => void>();
+  private readonly standings = new WriterStandings();
   private telling = false;
   private remoteQuorumLost = false;
 
@@ -96,11 +98,9 @@ export class WriterWatch {
     };
   }
 
-  /** Whether the newest record that is known names another holder, which may be this gateway. */
-  isReplaced({ subject }: RemoteWriter): boolean {
-    const record = this.options.record();
-    if (record === null || record.holder === null) return false;
-    return gatewaySubject(this.options.cluster, record.primary, record.holder) !== subject;
+  /** How a writer elsewhere stands, by every record that was seen. */
+  standingOf({ subject }: RemoteWriter): WriterStanding {
+    return this.standings.of(subject);
   }
 
   /** Whether this gateway is about to write: a call may wait here instead of being sent away. */
@@ -124,12 +124,20 @@ export class WriterWatch {
    * next change by it: between the two, clients and storage nodes are heard (G71).
    */
   changed(): void {
+    this.noteHolder();
     if (this.telling) return;
     this.telling = true;
     setImmediate(() => {
       this.telling = false;
       for (const waiter of [...this.waiters]) waiter();
     });
+  }
+
+  private noteHolder(): void {
+    const record = this.options.record();
+    if (record === null) return;
+    const { holder, primary, state } = record;
+    this.standings.saw(holder === null ? null : gatewaySubject(this.options.cluster, primary, holder), state);
   }
 
   /** Resolves at the next change, or after `waitMs`. */

@@ -141,6 +141,7 @@ export class Supervisor {
       case 'freeze':
         return { changed: chosen.filter((managed) => managed.freeze()).map(({ spec }) => spec.id) };
       case 'thaw':
+        for (const managed of chosen) if (managed.flushDelayMs > 0) managed.slowFlushes(0);
         return { changed: chosen.filter((managed) => managed.thaw()).map(({ spec }) => spec.id) };
       case 'crash':
         return { changed: chosen.filter((managed) => managed.crash()).map(({ spec }) => spec.id) };

@@ -13,6 +13,7 @@ import { type Sample, samplesOf } from '../telemetry/metrics/exposition.ts';
 
 const ownRoot = join(import.meta.dirname, '../..');
 const upTimeoutMs = 300_000;
+const startPatienceMs = 280_000;
 
 export interface CliResult {
   readonly code: number;
@@ -106,7 +107,9 @@ export class TestDeployment {
 
   async up(flags: readonly string[] = []): Promise<void> {
     const regions = ['--regions', this.regions.join(',')];
-    const args = ['up', '--detach', ...regions, '--base-port', `${this.basePort}`, ...flags];
+    // A machine that is busy with others takes its time, which no test is about.
+    const patience = flags.includes('--timeout') ? [] : ['--timeout', `${startPatienceMs / 1_000}`];
+    const args = ['up', '--detach', ...regions, '--base-port', `${this.basePort}`, ...patience, ...flags];
     const up = await this.cli(args, upTimeoutMs);
     if (up.code !== 0) throw new Error(`sextant up failed:\n${up.stdout}\n${up.stderr}`);
     if (flags.includes('--secure')) this.scheme = 'https';

@@ -1,7 +1,9 @@
 /** What a deployment says about itself, and what its local supervisor knows of the processes, as tables. */
 import { slowLimits } from '../../../storage/core.ts';
 import type { SupervisorStatus } from '../../local/control-socket.ts';
+import { brokenParts } from '../../local/core/broken-parts.ts';
 import { gatewayDirectory } from '../../local/layout/core/gateway-places.ts';
+import { telemetryGroup } from '../../local/layout/local-layout.ts';
 import { versionMix } from '../../status/core/versions.ts';
 import type { DeploymentStatus, RegionStatus } from './admin-client.ts';
 import { type JaegerLinks, jaegerTable } from './jaeger-links.ts';
@@ -239,11 +241,29 @@ function engineText({ engine, regions }: DeploymentStatus): string {
   return said === null ? '' : `engine ${engineNames[said] ?? said}  `;
 }
 
-/** What the deployment says of its regions, and what is known of each process; either may be missing. */
+/** What does not run, is cut off or is slow on purpose, and what ends that; nothing while a deployment starts or stops. */
+function brokenLines(
+  { phase, processes, ...rest }: SupervisorStatus,
+  abandoned: string | null,
+): readonly string[] {
+  const inRegions = processes.filter(({ region }) => region !== telemetryGroup);
+  const broken = phase === 'ready' ? brokenParts({ ...rest, processes: inRegions }) : [];
+  if (broken.length === 0) return [];
+  const by = abandoned === null ? [] : [`drill ${abandoned} was killed before it healed what it broke:`];
+  return [...by, ...broken.map(({ what, command }) => `${what}; \`${command}\` ends that`)].map((line) =>
+    paint('yellow', line),
+  );
+}
+
+/**
+ * What the deployment says of its regions, and what is known of each process; either may be missing.
+ * @param abandoned the newest drill, if it ended without a report.
+ */
 export function blocksOf(
   status: DeploymentStatus | undefined,
   local: SupervisorStatus | undefined,
   jaeger: JaegerLinks | undefined,
+  abandoned: string | null = null,
 ): { readonly summary: readonly string[]; readonly processes: readonly string[] } {
   const blocks: string[] = [];
   if (status !== undefined) {
@@ -276,6 +296,8 @@ export function blocksOf(
   }
   const distances = local === undefined ? null : wanTable(local);
   if (distances !== null) blocks.push(distances);
+  const broken = local === undefined ? [] : brokenLines(local, abandoned);
+  if (broken.length > 0) blocks.push(broken.join('\n'));
   const pages = jaegerTable(jaeger);
   if (pages !== null) blocks.push(pages);
   const perRegion: string[] = [];

@@ -122,12 +122,14 @@ function printReport(report: DrillReport, dir: string): void {
   for (const { name, limit, actual, held } of report.objectives)
     console.log(`${mark(held)} ${name} ${actual ?? 'not measured'}, at most ${limit}`);
   for (const { name, held, detail } of report.checks) console.log(`${mark(held)} ${name}: ${detail}`);
-  const { rtoMs, rpoCommits, rpoMs, rpoBytes, writeStallMs, failbackMs } = report;
+  const { rtoMs, dataCompared, rpoCommits, rpoMs, rpoBytes, writeStallMs, failbackMs } = report;
   console.log(
     [
       `RTO ${rtoMs === null ? 'none: writes did not come back' : formatMs(rtoMs)}`,
       `longest pause ${formatMs(writeStallMs)}`,
-      `RPO ${rpoCommits} commits (${formatMs(rpoMs)}, ${rpoBytes} B)`,
+      dataCompared
+        ? `RPO ${rpoCommits} commits (${formatMs(rpoMs)}, ${rpoBytes} B)`
+        : 'RPO unknown: the data could not be compared',
       ...(failbackMs === null ? [] : [`failback ${formatMs(failbackMs)}`]),
     ].join('  '),
   );

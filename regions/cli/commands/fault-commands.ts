@@ -81,9 +81,9 @@ const killAndStart = (what: string): readonly FaultSpec[] => [
   { verb: 'kill', description: `SIGKILL ${what}; it stays down until \`start\`` },
   { verb: 'start', description: `start ${what} again` },
 ];
-const freezeAndThaw = (what: string): readonly FaultSpec[] => [
+const freezeAndThaw = (what: string, also = ''): readonly FaultSpec[] => [
   { verb: 'freeze', description: `SIGSTOP ${what}` },
-  { verb: 'thaw', description: `SIGCONT ${what}` },
+  { verb: 'thaw', description: `SIGCONT ${what}${also}` },
 ];
 
 export function addFaultCommands(program: Command): void {
@@ -94,7 +94,7 @@ export function addFaultCommands(program: Command): void {
     node,
     [
       ...killAndStart('a storage node'),
-      ...freezeAndThaw('a storage node'),
+      ...freezeAndThaw('a storage node', ', and end what a drill has slowed its disk down by'),
       { verb: 'wipe', description: 'kill a storage node, delete its data and start it empty' },
     ],
     '<region/node>',

@@ -1,6 +1,7 @@
 /** `sextant status`: what the deployment says about itself, once or again and again. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
+import { abandonedDrill } from '../../drills/run/drill-history.ts';
 import { type SupervisorStatus, supervisorStatus } from '../../local/control-socket.ts';
 import { controlSocket } from '../../local/layout/local-layout.ts';
 import {
@@ -24,6 +25,8 @@ interface Look {
   readonly local: SupervisorStatus | undefined;
   /** Pages of the deployment's own Jaeger, when it runs one. */
   readonly jaeger: JaegerLinks | undefined;
+  /** The newest drill, if it was killed before it could heal what it broke. */
+  readonly abandoned: string | null;
   readonly refusal: NoAnswer | null;
 }
 
@@ -33,9 +36,10 @@ async function look(target: Target, dataDir: string): Promise<Look> {
     target.local === undefined ? undefined : supervisorStatus(controlSocket(dataDir)),
   ]);
   const jaeger = target.local === undefined ? undefined : await jaegerLinks(target.local, local);
+  const known = { local, jaeger, abandoned: local === undefined ? null : abandonedDrill(dataDir) };
   return answer.kind === 'ok'
-    ? { said: answer.status, local, jaeger, refusal: null }
-    : { said: undefined, local, jaeger, refusal: answer };
+    ? { ...known, said: answer.status, refusal: null }
+    : { ...known, said: undefined, refusal: answer };
 }
 
 const asJson = ({ said, local, jaeger }: Look): object => ({
@@ -46,10 +50,10 @@ const asJson = ({ said, local, jaeger }: Look): object => ({
 
 async function once(target: Target, options: StatusOptions): Promise<void> {
   const seen = await look(target, options.data);
-  const { said, local, jaeger, refusal } = seen;
+  const { said, local, jaeger, abandoned, refusal } = seen;
   if (options.json === true) printJson(asJson(seen));
   else if (said !== undefined || local !== undefined) {
-    const { summary, processes } = blocksOf(said, local, jaeger);
+    const { summary, processes } = blocksOf(said, local, jaeger, abandoned);
     console.log([...summary, ...processes].join('\n\n'));
   }
   if (said !== undefined && target.local !== undefined && local === undefined) {
@@ -83,8 +87,12 @@ async function watch(target: Target, options: StatusOptions): Promise<never> {
 }
 
 /** On a terminal the new picture takes the place of the old one; what has no room is left out, and said so. */
-function showAgain({ said, local, jaeger, refusal }: Look, gapMs: number, silentMs: number | null): void {
-  const { summary, processes } = blocksOf(said, local, jaeger);
+function showAgain(
+  { said, local, jaeger, abandoned, refusal }: Look,
+  gapMs: number,
+  silentMs: number | null,
+): void {
+  const { summary, processes } = blocksOf(said, local, jaeger, abandoned);
   const head = `${new Date().toISOString()}  every ${formatMs(gapMs)}, Ctrl-C ends`;
   const since = silentMs === null ? '' : `, for ${formatMs(silentMs)}`;
   const trouble = refusal === null ? [] : [paint('red', `${refusal.message}${since}`)];

@@ -60,6 +60,8 @@ export const drillReportSchema = z.object({
   checks: z.array(checkSchema),
   /** From the fault (a lost region), or from the last write before the longest pause (everything else), to the write that ended it. */
   rtoMs: ms.nullable(),
+  /** The stretch that `rtoMs` is; it ends with null when writes did not come back. Left out by older versions, and without a fault. */
+  outage: z.object({ fromMs: ms, toMs: ms.nullable() }).exactOptional(),
   /** From when the oldest lost write was sent to the fault, or to when the newest was sent if that is later; 0 when none was lost. */
   rpoMs: ms,
   rpoCommits: z.int(),
@@ -69,6 +71,8 @@ export const drillReportSchema = z.object({
   detectionMs: ms.nullable(),
   /** What the time to recover was made of, in order. */
   rtoPhases: z.array(z.object({ name: z.string(), ms })),
+  /** False when no region's data could be held against the ledger: then nothing is known of losses, and 0 says nothing. */
+  dataCompared: z.boolean().default(true),
   acknowledgedWrites: z.int(),
   refusedWrites: z.int(),
   unknownWrites: z.int(),
@@ -113,6 +117,7 @@ export const drillSummarySchema = z.object({
   state: drillStateSchema,
   startedAt: z.string(),
   rtoMs: ms.nullable(),
+  /** Null while it is not known: the drill runs, or its data were not compared. */
   rpoCommits: z.int().nullable(),
   lostWrites: z.int().nullable(),
 });
@@ -133,6 +138,9 @@ export const drillBegunSchema = z.object({
 export type DrillBegun = z.infer<typeof drillBegunSchema>;
 
 export function summaryOf(report: DrillReport): DrillSummary {
-  const { id, kind, passed, startedAt, rtoMs, rpoCommits, lostWrites } = report;
-  return { id, kind, state: passed ? 'passed' : 'failed', startedAt, rtoMs, rpoCommits, lostWrites };
+  const { id, kind, passed, startedAt, rtoMs, dataCompared } = report;
+  const lost = dataCompared
+    ? { rpoCommits: report.rpoCommits, lostWrites: report.lostWrites }
+    : { rpoCommits: null, lostWrites: null };
+  return { id, kind, state: passed ? 'passed' : 'failed', startedAt, rtoMs, ...lost };
 }

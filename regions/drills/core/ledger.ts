@@ -45,6 +45,9 @@ export const refusalCodes: ReadonlySet<string> = new Set([
 
 export const outcomeOf = (code: string): Outcome => (refusalCodes.has(code) ? 'refused' : 'unknown');
 
+/** The table that the load of a drill writes; its own, and kept when the drill is red. */
+export const drillTable = (drill: string): string => `sextant_drill_${drill.replace(/\W/g, '_')}`;
+
 const fillerBytes = 48;
 
 /** The text of a write's row; a function of the drill and the write, so that whoever reads it back can tell if it is whole. */

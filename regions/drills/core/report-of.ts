@@ -107,6 +107,12 @@ export function reportOf(facts: DrillFacts, iso: (ms: number) => string): DrillR
     objectives: [...objectives],
     checks,
     rtoMs: recovery?.rtoMs ?? null,
+    ...(recovery !== null && {
+      outage: {
+        fromMs: Math.round(recovery.beganAtMs - facts.beganAtMs),
+        toMs: recovery.backAtMs === null ? null : Math.round(recovery.backAtMs - facts.beganAtMs),
+      },
+    }),
     rpoMs: rpoMsOf(account, faultAtMs),
     rpoCommits: rpoCommits ?? 0,
     rpoBytes: account?.reportedBytes ?? 0,
@@ -114,6 +120,7 @@ export function reportOf(facts: DrillFacts, iso: (ms: number) => string): DrillR
     detectionMs:
       faultAtMs === null || facts.detectedAtMs === null ? null : Math.round(facts.detectedAtMs - faultAtMs),
     rtoPhases: [...rtoPhases(facts, recovery?.backAtMs ?? null)],
+    dataCompared: account !== null,
     acknowledgedWrites: entries.filter(({ outcome }) => outcome === 'acknowledged').length,
     refusedWrites: entries.filter(({ outcome }) => outcome === 'refused').length,
     unknownWrites: entries.filter(({ outcome }) => outcome === 'unknown').length,

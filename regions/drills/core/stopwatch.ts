@@ -63,6 +63,8 @@ export interface Recovery {
   /** Null when no write was acknowledged any more. */
   readonly rtoMs: number | null;
   readonly writeStallMs: number;
+  /** From when that time counts. */
+  readonly beganAtMs: number;
   /** When writes were back; null likewise. */
   readonly backAtMs: number | null;
 }
@@ -92,6 +94,7 @@ export function recoveryOf(
   return {
     rtoMs: backAtMs === null ? null : Math.max(0, Math.round(backAtMs - beganAtMs)),
     writeStallMs: Math.round(longest.ms),
+    beganAtMs,
     backAtMs,
   };
 }

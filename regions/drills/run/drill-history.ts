@@ -2,7 +2,7 @@
  * The drills of a deployment, on disk: a directory each below `drills/` in its data directory, with `begun.json` from the
  * moment something is broken, and the report in its three forms at the end. One drill runs at a time; its lock ends with it.
  */
-import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { z } from 'zod';
 import { type DirectoryLock, lockDirectory, lockHolder } from '../../../storage/index.ts';
@@ -17,8 +17,8 @@ import {
   drillReportSchema,
   summaryOf,
 } from '../core/drill-report.ts';
-import { reportHtml } from '../core/report-html.ts';
-import { reportJunit } from '../core/report-junit.ts';
+import { reportHtml } from '../core/report/report-html.ts';
+import { reportJunit } from '../core/report/report-junit.ts';
 import { DrillRefused } from './preflight.ts';
 
 const historyDir = (dataDir: string): string => join(resolve(dataDir), 'drills');
@@ -125,6 +125,13 @@ export function showDrill(dataDir: string, id: string): DrillAnswer | null {
   const running = lockHolder(historyDir(dataDir))?.identity.pid === pid;
   const state = running ? 'running' : 'abandoned';
   return { id, kind, state, startedAt, rtoMs: null, rpoCommits: null, lostWrites: null, report: null };
+}
+
+/** The newest drill, if its process ended without a report: it may have left something broken. Null when there is none such. */
+export function abandonedDrill(dataDir: string): string | null {
+  const [newest] = drillIds(dataDir);
+  if (newest === undefined || existsSync(join(historyDir(dataDir), newest, 'report.json'))) return null;
+  return showDrill(dataDir, newest)?.state === 'abandoned' ? newest : null;
 }
 
 /** The drill that a process runs, once it has broken something or is about to; null before. */

@@ -57,8 +57,9 @@ export class DrillLog {
   #note(status: StatusSight | null): void {
     const atMs = wallMs();
     for (const { name, role, lagMs, lagBytes } of status?.regions ?? []) {
-      if (role === 'primary') continue;
-      this.lag.push({ atMs, region: name, lagMs: lagMs ?? null, lagBytes: lagBytes ?? null });
+      // A primary is behind nobody: the line of a region that becomes one ends there, and goes on when it follows again.
+      const lag = role === 'primary' ? {} : { lagMs, lagBytes };
+      this.lag.push({ atMs, region: name, lagMs: lag.lagMs ?? null, lagBytes: lag.lagBytes ?? null });
     }
   }
 }

@@ -30,8 +30,14 @@ export interface MoveMade {
   readonly askedAtMs: number;
 }
 
-/** Tells what goes on, for people. */
-export type Say = (event: string) => void;
+/** Follows a move. */
+export interface MoveWatch {
+  /** Tells what goes on, for people. */
+  readonly say: (event: string) => void;
+  /** From its abort on the move is watched no more. It goes on all the same. */
+  readonly signal: AbortSignal;
+  readonly onBegun: (operation: Operation) => void;
+}
 
 /**
  * Begins a move to the first of `candidates` that takes it, and waits for its end.
@@ -41,8 +47,7 @@ async function moveTo(
   target: DrillTarget,
   kind: 'switchover' | 'failover',
   candidates: () => Promise<readonly string[]>,
-  say: Say,
-  signal: AbortSignal,
+  { say, signal, onBegun }: MoveWatch,
 ): Promise<MoveMade> {
   const deadline = performance.now() + beginPatienceMs;
   let why = 'no region can take over';
@@ -51,6 +56,7 @@ async function moveTo(
       const askedAtMs = wallMs();
       const begun = await target.begin(kind, to);
       if (begun.kind === 'begun') {
+        onBegun(begun.operation);
         say(`${kind} to ${to} begins`);
         return { operation: await followed(target, begun.operation, signal), askedAtMs };
       }
@@ -64,7 +70,12 @@ async function moveTo(
   throw new Error(why);
 }
 
-async function followed(target: DrillTarget, begun: Operation, signal: AbortSignal): Promise<Operation> {
+/** A move as it is at its end. @throws Error when it does not end, with the reason of `signal` when that aborts. */
+export async function moveEnded(
+  target: DrillTarget,
+  begun: Operation,
+  signal: AbortSignal,
+): Promise<Operation> {
   const deadline = performance.now() + movePatienceMs;
   let operation = begun;
   while (operation.state === 'running') {
@@ -72,6 +83,11 @@ async function followed(target: DrillTarget, begun: Operation, signal: AbortSign
     await sleep(pollMs, undefined, { signal });
     operation = (await target.operation(begun.id)) ?? operation;
   }
+  return operation;
+}
+
+async function followed(target: DrillTarget, begun: Operation, signal: AbortSignal): Promise<Operation> {
+  const operation = await moveEnded(target, begun, signal);
   if (operation.state === 'failed')
     throw new Error(
       `the ${operation.kind} failed: ${operation.error?.code ?? ''} ${operation.error?.message ?? ''}`.trim(),
@@ -80,20 +96,11 @@ async function followed(target: DrillTarget, begun: Operation, signal: AbortSign
 }
 
 /** A planned move. */
-export const switchOver = (
-  target: DrillTarget,
-  to: string,
-  say: Say,
-  signal: AbortSignal,
-): Promise<MoveMade> => moveTo(target, 'switchover', () => Promise.resolve([to]), say, signal);
+export const switchOver = (target: DrillTarget, to: string, watch: MoveWatch): Promise<MoveMade> =>
+  moveTo(target, 'switchover', () => Promise.resolve([to]), watch);
 
 /** Away from a lost region, to the survivor that holds most. */
-export const failOver = (
-  target: DrillTarget,
-  lost: string,
-  say: Say,
-  signal: AbortSignal,
-): Promise<MoveMade> =>
+export const failOver = (target: DrillTarget, lost: string, watch: MoveWatch): Promise<MoveMade> =>
   moveTo(
     target,
     'failover',
@@ -101,8 +108,7 @@ export const failOver = (
       const status = await target.status(lost);
       return status === null ? [] : heirs(status, lost);
     },
-    say,
-    signal,
+    watch,
   );
 
 /** Waits for the policy to move the primary. @returns the new primary, or null when it did not within `patienceMs`. */

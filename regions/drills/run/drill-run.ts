@@ -3,6 +3,7 @@
  * before it is broken, so that it is healed however the drill ends.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Operation } from '../../moves/core/operations.ts';
 import type { DrillRequest } from '../core/drill-kinds.ts';
 import { afterPhase, type DrillEvent, type DrillState, isOver } from '../core/drill-phases.ts';
 import { type Deed, type DrillPlan, inWords } from '../core/drill-plan.ts';
@@ -22,7 +23,7 @@ import { dataChecks, noneFailed, steadyCheck, unserved } from '../core/verdict.t
 import { wallMs } from '../load/load-clients.ts';
 import { drainMs, type Load } from '../load/load-link.ts';
 import type { DrillLog } from './drill-log.ts';
-import { failOver, movedByPolicy, switchOver } from './drill-moves.ts';
+import { failOver, type MoveWatch, movedByPolicy, moveEnded, switchOver } from './drill-moves.ts';
 import type { DrillTarget } from './drill-target.ts';
 import type { Prepared } from './preflight.ts';
 
@@ -95,6 +96,8 @@ export class DrillRun {
   #failback: DrillFacts['failback'] = null;
   #account: LedgerAccount | null = null;
   #dataChecks: readonly Check[] = [];
+  /** The newest move that was begun. */
+  #move: Operation | null = null;
   /** The primary is, or may be, where it was not before. */
   #moved: boolean = false;
 
@@ -218,12 +221,7 @@ export class DrillRun {
     if (move === 'failover') await this.#failOver();
     if (move === 'switchover') {
       this.#moved = true;
-      const { operation, askedAtMs } = await switchOver(
-        this.#options.target,
-        region,
-        this.#say,
-        this.#signal,
-      );
+      const { operation, askedAtMs } = await switchOver(this.#options.target, region, this.#watch);
       this.#faultAtMs = askedAtMs;
       this.#movePhases = operation.phases;
       log.say(`the agent says that writes paused for ${operation.result?.pauseMs ?? '?'} ms`);
@@ -257,7 +255,7 @@ export class DrillRun {
         return;
       }
     }
-    const { operation, askedAtMs } = await failOver(target, region, this.#say, this.#signal);
+    const { operation, askedAtMs } = await failOver(target, region, this.#watch);
     this.#moveAskedAtMs = askedAtMs;
     this.#movePhases = operation.phases;
     const { rtoMs } = operation.result ?? {};
@@ -347,7 +345,7 @@ export class DrillRun {
     const stalledFromMs = wallMs();
     await this.#sleep(besideMoveMs);
     const beganAtMs = wallMs();
-    await switchOver(target, prepared.primary, this.#say, this.#signal);
+    await switchOver(target, prepared.primary, this.#watch);
     this.#moved = false;
     await this.#wholeUnderLoad();
     const endedAtMs = wallMs();
@@ -371,10 +369,12 @@ export class DrillRun {
     const byHand = this.#undo.map(inWords);
     try {
       await this.#heal();
+      // A move that was watched no more goes on: where the primary is shows when it has ended.
+      if (this.#move !== null) await moveEnded(target, this.#move, this.#signal);
       await this.#wholeUnderLoad();
       const status = await target.status();
       if (this.#moved && status?.primary !== prepared.primary) {
-        await switchOver(target, prepared.primary, this.#say, this.#signal);
+        await switchOver(target, prepared.primary, this.#watch);
         log.say(`${prepared.primary} is the primary again`);
       }
       log.say('what was broken is healed');
@@ -424,7 +424,15 @@ export class DrillRun {
     );
   }
 
-  readonly #say = (event: string): void => this.#options.log.say(event);
+  get #watch(): MoveWatch {
+    return {
+      say: (event) => this.#options.log.say(event),
+      signal: this.#signal,
+      onBegun: (operation) => {
+        this.#move = operation;
+      },
+    };
+  }
 
   async #sleep(ms: number): Promise<void> {
     await sleep(ms, undefined, { signal: this.#signal });

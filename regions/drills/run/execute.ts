@@ -1,7 +1,7 @@
 /** One drill from its request to its report on disk, with its load and its trace. */
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { cpus, release, totalmem, type } from 'node:os';
+import { cpus, hostname, release, totalmem, type } from 'node:os';
 import { z } from 'zod';
 import { sextantVersion } from '../../../telemetry/core.ts';
 import { newSpanId, newTraceId, serviceName, startTelemetry } from '../../../telemetry/index.ts';
@@ -132,6 +132,7 @@ async function versions(isPostgres: boolean): Promise<Readonly<Record<string, st
 function machine(): Readonly<Record<string, string>> {
   const cores = cpus();
   return {
+    host: hostname(),
     system: `${type()} ${release()}`,
     cpu: `${cores.length} × ${cores[0]?.model.trim() ?? 'unknown'}`,
     memory: `${Math.round(totalmem() / 2 ** 30)} GiB`,

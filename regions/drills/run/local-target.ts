@@ -1,6 +1,7 @@
 /** The deployment on this machine: its supervisor breaks and heals, its gateways and agents are asked. */
 import { readFileSync } from 'node:fs';
 import { requestAction, supervisorStatus } from '../../local/control-socket.ts';
+import { brokenParts } from '../../local/core/broken-parts.ts';
 import { controlSocket, type Deployment, telemetryGroup } from '../../local/layout/local-layout.ts';
 import { endpointsOf } from '../../local/places/region-endpoints.ts';
 import { authorityFileOf } from '../../local/secure/local-certificates.ts';
@@ -51,18 +52,7 @@ export function localTarget(
     async disorder() {
       const status = await supervised();
       if (status === undefined) return ['the supervisor does not answer: `sextant up` starts it'];
-      const { isolated, slowed, processes } = status;
-      return [
-        ...isolated.map((region) => `${region} is cut off: \`sextant region heal ${region}\``),
-        ...slowed.map((what) =>
-          what.includes('/')
-            ? `${what} is slowed down: \`sextant down\` and \`sextant up\` end that`
-            : `${what} is slowed down: \`sextant region heal ${what}\``,
-        ),
-        ...processes
-          .filter(({ state }) => state !== 'running')
-          .map(({ id, state }) => `${id} is ${state}: \`sextant ${remedy(id, state)}\``),
-      ];
+      return brokenParts(status).map(({ what, command }) => `${what}: \`${command}\``);
     },
     async perform(deed: Deed) {
       const result = await requestAction(socket, deed);
@@ -73,10 +63,4 @@ export function localTarget(
     failsOverByItself: () => admin.failsOverByItself(),
     losses: (avoided) => admin.losses(avoided),
   };
-}
-
-/** The command that ends a state. */
-function remedy(process: string, state: string): string {
-  const verb = state === 'frozen' ? 'thaw' : 'start';
-  return `node ${verb} ${process}`;
 }

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { gatewayDirectory } from '../../local/layout/core/gateway-places.ts';
 import { type DrillRequest, safeKinds } from '../core/drill-kinds.ts';
 import { type DrillPlan, planDrill, type Refusal, whatItNeeds } from '../core/drill-plan.ts';
+import { drillTable } from '../core/ledger.ts';
 import type { ClientAddress } from '../core/load-messages.ts';
 import type { LossLook } from '../core/losses-since.ts';
 import { type StatusSight, unwell } from '../core/status-sight.ts';
@@ -77,7 +78,7 @@ export async function prepare(
     primary: status.primary ?? '',
     epoch: status.epoch,
     clients,
-    table: `sextant_drill_${id.replace(/\W/g, '_')}`,
+    table: drillTable(id),
     losses,
     byPolicy: plan.move === 'failover' && (await target.failsOverByItself()),
   };

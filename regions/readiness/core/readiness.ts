@@ -12,11 +12,11 @@ import type { ControlProblem } from '../../control/core/control-sight.ts';
 import { defaultLeaseLimits } from '../../control/core/lease.ts';
 import { moveLimits } from '../../control/core/move-limits.ts';
 import { describeReading, formatAge } from '../../control/core/record-claims.ts';
-import { judgeFailover } from '../../control/core/survivors.ts';
+import { holdsMore, judgeFailover } from '../../control/core/survivors.ts';
 import { couldWrite, switchoverProblem } from '../../control/core/switchover-rules.ts';
 import type { ClusterView } from '../../status/core/cluster-view.ts';
 import { reportLimits } from '../../status/core/report-limits.ts';
-import { failoverTime, switchoverTime, type TakeoverTime } from './takeover-time.ts';
+import { type FailoverWait, failoverTime, switchoverTime, type TakeoverTime } from './takeover-time.ts';
 
 const moveSchema = {
   possible: z.boolean(),
@@ -100,7 +100,7 @@ function regionReadiness(region: RegionId, facts: ReadinessFacts, nowMs: number)
     switchoverTime(took, missing.lagMs ?? 0),
   );
   const failover = told(failoverRefusal(region, record, view, nowMs), () =>
-    failoverTime(took, record.holder !== null, defaultLeaseLimits),
+    failoverTime(took, failoverWait(region, record, view, nowMs), defaultLeaseLimits),
   );
   const unready = view.gateways(region, nowMs).some(({ ready }) => ready)
     ? null
@@ -168,4 +168,22 @@ function failoverRefusal(
     .filter((region) => view.region(region, nowMs)?.following === true);
   const again = judgeFailover({ target, record, survivors, sacrifice });
   return again.kind === 'refused' ? again.reason : null;
+}
+
+/** A failover whose primary was heard to hold more than the target waits until that one counts as lost (`FailoverJudge.onRevision`). */
+function failoverWait(
+  target: RegionId,
+  record: ControlRecord,
+  view: ClusterView,
+  nowMs: number,
+): FailoverWait {
+  const { offlineAfterMs } = reportLimits;
+  const heard = view.survivors(nowMs, offlineAfterMs);
+  const heldBy = (name: RegionId) => heard.find(({ region }) => region === name)?.held ?? null;
+  const [mine, told] = [heldBy(target), heldBy(record.primary)];
+  const tellsOfMore = mine !== null && told !== null && holdsMore(told, mine);
+  return {
+    isHeld: record.holder !== null,
+    primary: tellsOfMore ? { name: record.primary, silenceMs: offlineAfterMs } : null,
+  };
 }

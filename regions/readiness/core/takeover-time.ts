@@ -23,16 +23,39 @@ export function switchoverTime(took: Took, lagMs: number): TakeoverTime {
   };
 }
 
-/** How long nobody could write. @param isHeld somebody holds the lease, which has to lapse first. */
-export function failoverTime(took: Took, isHeld: boolean, { ttlMs, marginMs }: LeaseLimits): TakeoverTime {
-  const leaseMs = isHeld ? ttlMs + marginMs : 0;
-  const waits = isHeld
-    ? `at most ${leaseMs} ms until the lost writer's lease has lapsed`
-    : 'no lease to wait for';
+/** What a failover has to wait for before it may begin. */
+export interface FailoverWait {
+  /** Somebody holds the lease, which has to lapse first. */
+  readonly isHeld: boolean;
+  /**
+   * The primary has told of redo that the target lacks: while it may be alive, that is no reason to give the redo up. It counts as
+   * lost once it has not been heard for `silenceMs`. Null where it has told of no more.
+   */
+  readonly primary: { readonly name: string; readonly silenceMs: number } | null;
+}
+
+/** How long nobody could write. */
+export function failoverTime(took: Took, wait: FailoverWait, lease: LeaseLimits): TakeoverTime {
+  const { ms, words } = longestWait(wait, lease);
   return took.promotionMs === null
     ? {
-        aboutMs: leaseMs + promotionGuessMs,
-        madeOf: `${waits}, and at most ${promotionGuessMs} ms to recover; none was measured yet`,
+        aboutMs: ms + promotionGuessMs,
+        madeOf: `${words}, and at most ${promotionGuessMs} ms to recover; none was measured yet`,
       }
-    : { aboutMs: leaseMs + took.promotionMs, madeOf: `${waits}, and what its last promotion took` };
+    : { aboutMs: ms + took.promotionMs, madeOf: `${words}, and what its last promotion took` };
+}
+
+/** Both waits begin with the loss of the primary, so that the longer one counts. */
+function longestWait(
+  { isHeld, primary }: FailoverWait,
+  { ttlMs, marginMs }: LeaseLimits,
+): { readonly ms: number; readonly words: string } {
+  const leaseMs = isHeld ? ttlMs + marginMs : 0;
+  if (primary !== null && primary.silenceMs > leaseMs)
+    return {
+      ms: primary.silenceMs,
+      words: `at most ${primary.silenceMs} ms until ${primary.name}, which has told of redo that is not here yet, has been silent for so long`,
+    };
+  if (!isHeld) return { ms: 0, words: 'no lease to wait for' };
+  return { ms: leaseMs, words: `at most ${leaseMs} ms until the lost writer's lease has lapsed` };
 }

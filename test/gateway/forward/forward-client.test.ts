@@ -1,12 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import { encodeResult } from '../../../gateway/forward/core/forward-call.ts';
 import { defaultForwardLimits } from '../../../gateway/forward/core/forward-limits.ts';
 import { encodeReply } from '../../../gateway/forward/core/forward-messages.ts';
+import type { WriterStanding } from '../../../gateway/forward/core/writer-standing.ts';
 import { ForwardClient } from '../../../gateway/forward/forward-client.ts';
+import { emptyResult } from '../../../gateway/sql/lost-transaction.ts';
 import { freshStream } from '../../../gateway/sql/stream-state.ts';
-import type { NatsConnection } from '../../../regions/bus/nats-connection.ts';
+import type { NatsConnection, RequestOutcome } from '../../../regions/bus/nats-connection.ts';
 import { machine } from '../../../storage/process/runtime.ts';
-import { mainBranch, regionId } from '../../../storage/redo/ids.ts';
+import { epoch, lsn, mainBranch, regionId } from '../../../storage/redo/ids.ts';
 
 /** A connection behind which a frozen writer has what it is sent and says nothing. */
 const silence: NatsConnection = {
@@ -29,8 +32,30 @@ const writer = { subject: 'sql.there', region: regionId('us-east-1') };
 const encodePart = (index: number, bytes: Uint8Array): Uint8Array =>
   encodeReply({ kind: 'part', index, count: 2, bytes });
 
-const clientOf = (nats: NatsConnection, isWriter: () => boolean): ForwardClient =>
-  new ForwardClient({ nats, me: 'me', limits: defaultForwardLimits, isWriter, runtime: machine });
+const clientOf = (nats: NatsConnection, standingOf: () => WriterStanding,
+  limits = defaultForwardLimits,
+): ForwardClient =>
+  new ForwardClient({ nats, me: 'me', limits, standingOf, runtime: machine });
+
+/** What the writer answers once the statement has run. */
+const done: RequestOutcome = {
+  kind: 'reply',
+  data: encodeReply({
+    kind: 'part',
+    index: 0,
+    count: 1,
+    bytes: encodeResult('execute', {
+      kind: 'answered',
+      outcome: { ok: true, value: emptyResult },
+      autocommit: true,
+      holds: false,
+      state: null,
+      seenLsn: lsn(7),
+      epoch: epoch(1),
+    }),
+  }),
+  header: () => undefined,
+};
 
 const insert = {
   stream: 's',
@@ -44,9 +69,11 @@ const insert = {
   },
 } as const;
 
-describe('a statement that was sent to a writer which fell silent', () => {
-  const fate = async (isWriter: boolean): Promise<{ readonly reason: string; readonly tookMs: number }> => {
-    const client = clientOf(silence, () => isWriter);
+describe('a statement that was sent to a writer which fell silent (G113)', () => {
+  const fate = async (
+    standing: WriterStanding,
+  ): Promise<{ readonly reason: string; readonly tookMs: number }> => {
+    const client = clientOf(silence, () => standing);
     const sentAtMs = performance.now();
     const outcome = await client.call(writer, mainBranch, insert);
     const tookMs = performance.now() - sentAtMs;
@@ -54,18 +81,50 @@ describe('a statement that was sent to a writer which fell silent', () => {
     return { reason: outcome.reason, tookMs };
   };
 
-  it('is unknown after forwardSilenceMs, and soon once another writer has taken its place', async () => {
-    const [lone, replaced] = await Promise.all([fate(true), fate(false)]);
-    expect(lone.reason).toContain('forwardSilenceMs');
-    expect(lone.tookMs).toBeGreaterThanOrEqual(defaultForwardLimits.forwardSilenceMs);
-    expect(replaced.reason).toContain('another one has taken its place');
-    expect(replaced.tookMs).toBeLessThan(defaultForwardLimits.forwardSilenceMs / 2);
+  it('is unknown after forwardSilenceMs, and soon once a failover has deposed it', async () => {
+    const [lone, relieved, deposed] = await Promise.all([fate('writes'), fate('replaced'), fate('deposed')]);
+    for (const { reason, tookMs } of [lone, relieved]) {
+      expect(reason).toContain('forwardSilenceMs');
+      expect(tookMs).toBeGreaterThanOrEqual(defaultForwardLimits.forwardSilenceMs);
+    }
+    expect(deposed.reason).toContain('a failover has deposed it');
+    expect(deposed.tookMs).toBeLessThan(defaultForwardLimits.forwardSilenceMs / 2);
+  });
+
+  it('is heard of when the writer was relieved as planned, and its gateway only comes to answer late', async () => {
+    const late = performance.now() + 2_200;
+    const busy: NatsConnection = {
+      ...silence,
+      request: async () => {
+        await delay(50);
+        return performance.now() < late ? { kind: 'timeout' } : done;
+      },
+    };
+    const client = clientOf(busy, () => 'replaced');
+    expect(await client.call(writer, mainBranch, insert)).toMatchObject({ kind: 'result' });
+  });
+
+  it('is asked after once more by a process that stood still itself, before its fate is called unknown', async () => {
+    const impatient = { ...defaultForwardLimits, forwardHoldMs: 20, forwardSilenceMs: 40 };
+    let requests = 0;
+    const answered: NatsConnection = {
+      ...silence,
+      // The answer lay in the socket; the timer of the request came first.
+      request: async () => {
+        requests += 1;
+        if (requests > 1) return done;
+        await delay(60);
+        return { kind: 'timeout' };
+      },
+    };
+    const client = clientOf(answered, () => 'writes', impatient);
+    expect(await client.call(writer, mainBranch, insert)).toMatchObject({ kind: 'result' });
   });
 });
 
 describe('a statement that is on its way to a writer which has ended', () => {
   it('is looked after as soon as another writer is named, and not when the request has timed out', async () => {
-    let isWriter = true;
+    let standing: WriterStanding = 'writes';
     let requests = 0;
     const dead: NatsConnection = {
       ...silence,
@@ -77,20 +136,20 @@ describe('a statement that is on its way to a writer which has ended', () => {
           : Promise.resolve({ kind: 'no-responders' });
       },
     };
-    const client = clientOf(dead, () => isWriter);
+    const client = clientOf(dead, () => standing);
     const sentAtMs = performance.now();
     const call = client.call(writer, mainBranch, insert);
     await delay(50);
     client.writerChanged();
     expect(requests).toBe(1);
-    isWriter = false;
+    standing = 'replaced';
     client.writerChanged();
     expect(await call).toMatchObject({ kind: 'unknown', reason: expect.stringContaining('has gone') });
     expect(performance.now() - sentAtMs).toBeLessThan(1_000);
   });
 
   it('has not run when the word that nobody listened comes after the news of the next writer (G104)', async () => {
-    let isWriter = true;
+    let standing: WriterStanding = 'writes';
     let requests = 0;
     const leaving: NatsConnection = {
       ...silence,
@@ -100,10 +159,10 @@ describe('a statement that is on its way to a writer which has ended', () => {
         return { kind: 'no-responders' };
       },
     };
-    const client = clientOf(leaving, () => isWriter);
+    const client = clientOf(leaving, () => standing);
     const call = client.call(writer, mainBranch, insert);
     await delay(10);
-    isWriter = false;
+    standing = 'replaced';
     client.writerChanged();
     expect(await call).toEqual({ kind: 'notRun', reason: 'nobody' });
   });
@@ -124,7 +183,7 @@ describe('a writer that has said the first of two parts of its answer', () => {
         );
       },
     };
-    const client = clientOf(flapping, () => true);
+    const client = clientOf(flapping, () => 'writes');
     const sentAtMs = performance.now();
     // Two bytes of zero are no answer, but all of it came.
     expect(await client.call(writer, mainBranch, insert)).toMatchObject({ kind: 'unknown' });

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { reportOf } from '../../../regions/drills/core/report-of.ts';
 import { drillDesk } from '../../../regions/drills/run/drill-desk.ts';
 import {
+  abandonedDrill,
   drillId,
   listDrills,
   lockDrills,
@@ -71,8 +72,12 @@ describe('the history of drills', () => {
     expect(showDrill(dataDir, drill)).toMatchObject({ state: 'abandoned', report: null });
     const lock = await lockDrills(dataDir);
     expect(showDrill(dataDir, drill)?.state).toBe('running');
+    expect(abandonedDrill(dataDir)).toBeNull();
     lock.release();
     expect(showDrill(dataDir, drill)?.state).toBe('abandoned');
+    expect(abandonedDrill(dataDir)).toBe(drill);
+    saveReport(dataDir, report);
+    expect(abandonedDrill(dataDir)).toBeNull();
   });
 
   it('lets one drill run at a time, and says whose it is', async () => {

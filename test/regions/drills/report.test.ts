@@ -1,9 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { drillReportSchema } from '../../../regions/drills/core/drill-report.ts';
+import { drillReportSchema, summaryOf } from '../../../regions/drills/core/drill-report.ts';
+import { drillTable } from '../../../regions/drills/core/ledger.ts';
 import { accountFor } from '../../../regions/drills/core/ledger-account.ts';
-import { ticks } from '../../../regions/drills/core/report-charts.ts';
-import { reportHtml } from '../../../regions/drills/core/report-html.ts';
-import { reportJunit } from '../../../regions/drills/core/report-junit.ts';
+import { ticks } from '../../../regions/drills/core/report/report-charts.ts';
+import { reportHtml } from '../../../regions/drills/core/report/report-html.ts';
+import { reportJunit } from '../../../regions/drills/core/report/report-junit.ts';
+import { notHeld, outcome, rehearsed } from '../../../regions/drills/core/report/report-sentences.ts';
 import { type DrillFacts, reportOf } from '../../../regions/drills/core/report-of.ts';
 import {
   acknowledgements,
@@ -55,6 +57,7 @@ describe('the stopwatch', () => {
     expect(recoveryOf([900], 1_000, 5_000, 'fault')).toEqual({
       rtoMs: null,
       writeStallMs: 4_100,
+      beganAtMs: 1_000,
       backAtMs: null,
     });
   });
@@ -64,6 +67,7 @@ describe('the stopwatch', () => {
     expect(recoveryOf(acks, 1_000, 9_500, 'fault')).toEqual({
       rtoMs: 2_000,
       writeStallMs: 5_950,
+      beganAtMs: 1_000,
       backAtMs: 3_000,
     });
     // Pauses that were usual before the fault are none.
@@ -164,7 +168,7 @@ describe('the verdict', () => {
   it('demands of a fault that service survives: no failed request, no long pause, nothing lost', () => {
     const plan = planOf('az-loss');
     const names = (stallMs: number, outcome: 'acknowledged' | 'refused') =>
-      serviceChecks(plan, { rtoMs: 1, writeStallMs: stallMs, backAtMs: 1 }, [
+      serviceChecks(plan, { rtoMs: 1, writeStallMs: stallMs, beganAtMs: 0, backAtMs: 1 }, [
         write(1, 0, { outcome, code: 'SEXTANT_NO_WRITER' }),
       ])
         .filter(({ held }) => !held)
@@ -196,6 +200,46 @@ describe('the verdict', () => {
   });
 });
 
+describe('what is said in short', () => {
+  const said = (more: Partial<DrillFacts> = {}) => outcome(report(more)).join(' ');
+
+  it('tells what was done, what it cost, and that each lost write is named', () => {
+    expect(rehearsed(report())).toBe(
+      'Rehearsed at us-east-1, the primary: kill a whole region, fail over to the best survivor, take the region back, move back.',
+    );
+    expect(said()).toContain('Writes were acknowledged again 4.00 s after the fault.');
+    expect(said()).toContain(
+      'Of 700 acknowledged writes 1 was lost, each is named below; every region shows',
+    );
+    expect(said()).toContain('The primary moved back to us-east-1 within 1.20 s');
+    expect(notHeld(report())).toEqual([]);
+  });
+
+  it('names what did not hold, objectives first', () => {
+    const checks = [
+      { name: 'a', held: true, detail: '' },
+      { name: 'b', held: false, detail: '' },
+    ];
+    expect(notHeld(report({ request: request({ rtoMs: 100 }), checks }))).toEqual(['rtoMs at most 100', 'b']);
+  });
+
+  it('claims no loss, and none that there was not, where the data were not compared', () => {
+    const blind = report({ account: null });
+    expect(blind.dataCompared).toBe(false);
+    expect(summaryOf(blind)).toMatchObject({ rpoCommits: null, lostWrites: null });
+    expect(outcome(blind).join(' ')).toContain('is not known: the data could not be compared');
+    expect(outcome(blind).join(' ')).toContain(`kept as evidence in the table ${drillTable(blind.id)}.`);
+    expect(reportHtml(blind)).not.toMatch(/none was lost|No acknowledged write was lost/);
+  });
+
+  it('says so when writes did not come back, nothing was broken, or the primary is elsewhere', () => {
+    expect(said({ entries: facts().entries.slice(0, 400) })).toContain('Writes did not come back.');
+    expect(said({ phases: [] })).toBe('Nothing was broken: the drill ended before its fault.');
+    const after = { primary: asia, epoch: 5 };
+    expect(said({ failback: null, after })).toContain('The primary is ap-northeast-1 now, and was us-east-1');
+  });
+});
+
 describe('the report', () => {
   it('has the keys that are promised, and reads back as it was written', () => {
     const made = report();
@@ -216,6 +260,36 @@ describe('the report', () => {
     expect(html).toContain(traceOf(398));
     expect(html.match(/<svg /g)).toHaveLength(4);
     expect(html).not.toMatch(/NaN|undefined|Infinity/);
+  });
+
+  it('shades the pause where it was, and not from the fault on when it began later', () => {
+    const shaded = (made: ReturnType<typeof report>) =>
+      [...reportHtml(made).matchAll(/class="outage" x="([\d.]+)" y="\d+" width="([\d.]+)"/g)].map(
+        ([, x, width]) => [Number(x), Number(width)],
+      );
+    // 15 s are 880 wide, from 64 on; the fault is at 5 s, and writes were back at 9.005 s.
+    const made = report({
+      phases: [
+        {
+          name: 'fault',
+          startedAtMs: facts().faultAtMs ?? 0,
+          endedAtMs: facts().endedAtMs,
+          outcome: 'passed',
+        },
+      ],
+    });
+    expect(made.outage).toEqual({ fromMs: 5_000, toMs: 9_005 });
+    const from = 64 + 880 / 3;
+    for (const [x = 0, width = 0] of shaded(made)) {
+      expect(x).toBeCloseTo(from, 0);
+      expect(width).toBeCloseTo((880 * 4_005) / 15_000, 0);
+    }
+    const later = shaded({ ...made, outage: { fromMs: 6_000, toMs: 7_500 } });
+    expect(later).toHaveLength(2);
+    for (const [x = 0, width = 0] of later) {
+      expect(x).toBeCloseTo(64 + (880 * 6) / 15, 0);
+      expect(width).toBeCloseTo(88, 0);
+    }
   });
 
   it('is drawn also when nothing was measured', () => {

@@ -83,7 +83,7 @@ class Pretended implements DrillTarget {
     };
     return { kind: 'begun', operation };
   };
-  operation = async () => null;
+  operation = async (): Promise<Operation | null> => null;
   failsOverByItself = async () => this.automatic;
   losses = async (): Promise<LossLook> => ({ reports: [], unreachable: this.missing, unanswered: [] });
 }
@@ -235,6 +235,30 @@ describe('a drill', { timeout: 60_000 }, () => {
       };
     });
     expect(target.moves).toEqual([`failover ${europe}`, `switchover ${east}`]);
+    expect(report).toMatchObject({ interrupted: true, primaryAfter: east });
+  });
+
+  it('waits for a move that was under way when it was stopped, and moves back after it', async () => {
+    const { report, target } = await run('switchover', (planted, _, stop) => {
+      const { begin } = planted;
+      let ended: Operation | null = null;
+      planted.operation = async () => ended;
+      // Of the first move its taker says that it runs; the primary is moved when nobody watches any more.
+      planted.begin = async (kind, to) => {
+        if (planted.moves.length > 0) return begin(kind, to);
+        const from = planted.primary;
+        const begun = await begin(kind, to);
+        if (begun.kind !== 'begun') return begun;
+        planted.primary = from;
+        setTimeout(() => {
+          planted.primary = to;
+          ended = begun.operation;
+        }, 400);
+        setTimeout(() => stop.abort(), 100);
+        return { ...begun, operation: { ...begun.operation, state: 'running' } };
+      };
+    });
+    expect(target.moves).toEqual([`switchover ${europe}`, `switchover ${east}`]);
     expect(report).toMatchObject({ interrupted: true, primaryAfter: east });
   });
 

@@ -43,6 +43,9 @@ describe('a supervisor', () => {
       changed: ['a/n1'],
     });
     expect((await supervisorStatus(socket))?.slowed).toEqual(['a/n1']);
+    await requestAction(socket, { action: 'thaw', target: 'a/n1' });
+    expect((await supervisorStatus(socket))?.slowed).toEqual([]);
+    await requestAction(socket, { action: 'slow-disk', target: 'a/n1', delayMs: 80 });
     expect(await requestAction(socket, { action: 'slow-disk', target: 'a/gateway', delayMs: 80 })).toEqual({
       error: 'only a storage node that runs has flushes to slow down, not a/gateway',
     });

@@ -128,8 +128,8 @@ test('of a healthy deployment every secondary is ready, with what it would lose 
     failover: {
       possible: true,
       reason: null,
-      aboutMs: leaseMs + promotionGuessMs,
-      madeOf: expect.stringContaining(`at most ${leaseMs} ms until the lost writer's lease has lapsed`),
+      aboutMs: offlineAfterMs + promotionGuessMs,
+      madeOf: expect.stringContaining(`at most ${offlineAfterMs} ms until us-east-1, which has told of redo`),
       wouldLose: { commits: 2, commitsExact: true, bytes: 10, ms: 40 },
     },
   });
@@ -138,7 +138,10 @@ test('of a healthy deployment every secondary is ready, with what it would lose 
 test('what was measured takes the place of a guess', () => {
   const view = healthy();
   view.heard(regionOf(eu, { took: { switchoverMs: 82, promotionMs: 130 } }), 1_000);
-  expect(of(eu, view)).toMatchObject({ switchover: { aboutMs: 82 }, failover: { aboutMs: leaseMs + 130 } });
+  expect(of(eu, view)).toMatchObject({
+    switchover: { aboutMs: 82 },
+    failover: { aboutMs: offlineAfterMs + 130 },
+  });
 });
 
 describe('R40: a region is not ready', () => {
@@ -292,9 +295,35 @@ describe('a failover', () => {
     expect(of(ap, view, nowMs).failover.possible).toBe(true);
   });
 
+  test('of a region that holds all that the primary has told of waits for the lease alone', () => {
+    const view = healthy();
+    view.heard(regionOf(eu, { vdl: 100 }), 1_000);
+    expect(of(eu, view).failover).toMatchObject({
+      possible: true,
+      aboutMs: leaseMs + promotionGuessMs,
+      madeOf: expect.stringContaining(`at most ${leaseMs} ms until the lost writer's lease has lapsed`),
+    });
+    expect(of(ap, view).failover.aboutMs).toBe(offlineAfterMs + promotionGuessMs);
+  });
+
+  test('of a region that lacks what a primary told that counts as lost by now waits for the lease alone', () => {
+    const view = healthy();
+    const nowMs = 1_000 + offlineAfterMs;
+    for (const region of [eu, ap]) {
+      view.heard(regionOf(region), nowMs);
+      view.heard(gatewayOf(region), nowMs);
+    }
+    expect(of(eu, view, nowMs).failover.aboutMs).toBe(leaseMs + promotionGuessMs);
+  });
+
   test('has no lease to wait for when nobody holds it', () => {
     const view = healthy();
     view.saw({ ...held, holder: null, n: 9 });
-    expect(of(eu, view).failover).toMatchObject({ possible: true, aboutMs: promotionGuessMs });
+    view.heard(regionOf(eu, { vdl: 100 }), 1_000);
+    expect(of(eu, view).failover).toMatchObject({
+      possible: true,
+      aboutMs: promotionGuessMs,
+      madeOf: expect.stringContaining('no lease to wait for'),
+    });
   });
 });

@@ -106,7 +106,12 @@ function facts(report: DrillReport): HTMLElement {
   const all: readonly (readonly [string, string])[] = [
     ['Recovery time', duration(report.rtoMs)],
     ['Longest pause of writes', duration(report.writeStallMs)],
-    ['Lost commits', `${count(report.rpoCommits)} (${duration(report.rpoMs)}, ${bytes(report.rpoBytes)})`],
+    [
+      'Lost commits',
+      report.dataCompared
+        ? `${count(report.rpoCommits)} (${duration(report.rpoMs)}, ${bytes(report.rpoBytes)})`
+        : 'unknown: the data could not be compared',
+    ],
     ['Acknowledged writes', count(report.acknowledgedWrites)],
     ['Refused, unknown', `${count(report.refusedWrites)}, ${count(report.unknownWrites)}`],
     ['Moved back in', duration(report.failbackMs)],

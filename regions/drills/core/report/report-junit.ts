@@ -1,5 +1,5 @@
 /** The report of a drill as JUnit XML: one test case for each check and each objective, as CI systems show them. */
-import type { DrillReport } from './drill-report.ts';
+import type { DrillReport } from '../drill-report.ts';
 
 /** Characters that XML has no way to write are left out. */
 const escaped = (text: string): string =>

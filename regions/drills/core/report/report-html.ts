@@ -1,6 +1,7 @@
 /** The report of a drill as one HTML file: no script, nothing from a network, readable on light, dark and real paper. */
-import type { DrillReport } from './drill-report.ts';
-import { duration, escapeHtml, lagChart, phaseBar, rtoBar, throughputChart } from './report-charts.ts';
+import type { DrillReport } from '../drill-report.ts';
+import { duration, endOf, escapeHtml, lagChart, phaseBar, rtoBar, throughputChart } from './report-charts.ts';
+import { countsFromFault, notHeld, outcome, rehearsed } from './report-sentences.ts';
 import { reportStyle } from './report-style.ts';
 
 /** Rows of the table of lost writes; `report.json` has more. */
@@ -34,13 +35,14 @@ ${reportStyle}</style>
 <p>${escapeHtml(report.cluster)}, ${report.startedAt.replace('T', ' ').slice(0, 19)} UTC, ${report.request.load} writes/s from stock clients in ${report.regions.length} regions</p>
 </div>
 </header>
+${verdictSection(report)}
 ${tiles(report)}
 ${section('What was asked, and what held', checks(report))}
-${section('Course', `${phaseBar(report)}${timeline(report)}`)}
+${section('Course', `${phaseBar(report)}${phaseLegend(report)}${timeline(report)}`)}
 ${rtoSection(report)}
 ${section(
   'Replication lag',
-  `${legend(report.regions.map((name, index) => [name, `r${index % 6}`]))}${lagChart(report)}<p class="note">As the deployment says, four times a second. The shaded stretch is the outage; a line ends where nobody could say.</p>`,
+  `${lagLegend(report)}${lagChart(report)}<p class="note">As the deployment says, four times a second. The dashed line is the fault, the shaded stretch the outage; a line ends where nobody could say.</p>`,
 )}
 ${section(
   'Writes per second',
@@ -61,15 +63,37 @@ ${section('Where and with what', about(report))}
 
 const section = (title: string, body: string): string => `<section>\n<h2>${title}</h2>\n${body}\n</section>`;
 
+/** For somebody who reads no further. */
+function verdictSection(report: DrillReport): string {
+  const broken = notHeld(report);
+  const list = broken.map((name) => `<li>${escapeHtml(name)}</li>`).join('');
+  const many = report.checks.length + report.objectives.length;
+  const red =
+    broken.length === 0
+      ? ''
+      : `<p class="bad">${broken.length} of ${many} checks and objectives did not hold:</p><ul class="bad">${list}</ul>`;
+  return section(
+    'In short',
+    `<p>${escapeHtml(rehearsed(report))}</p><p>${escapeHtml(outcome(report).join(' '))}</p>${red}`,
+  );
+}
+
 function tiles(report: DrillReport): string {
-  const { rtoMs, rpoCommits, rpoMs, rpoBytes, writeStallMs, failbackMs, acknowledgedWrites } = report;
+  const { rtoMs, dataCompared, rpoCommits, rpoMs, rpoBytes, writeStallMs, failbackMs } = report;
+  const { acknowledgedWrites } = report;
   const list: (readonly [string, string, string])[] = [
     [
       'Recovery time (RTO)',
       rtoMs === null ? 'none' : duration(rtoMs),
-      rtoMs === null ? 'writes did not come back' : 'fault to acknowledged write',
+      rtoMs === null
+        ? 'writes did not come back'
+        : countsFromFault(report)
+          ? 'fault to acknowledged write'
+          : 'the longest pause',
     ],
-    ['Lost (RPO)', `${rpoCommits}`, `commits; ${duration(rpoMs)}, ${bytes(rpoBytes)} of redo`],
+    dataCompared
+      ? ['Lost (RPO)', `${rpoCommits}`, `commits; ${duration(rpoMs)}, ${bytes(rpoBytes)} of redo`]
+      : ['Lost (RPO)', 'unknown', 'the data could not be compared'],
     ['Longest pause', duration(writeStallMs), 'without an acknowledged write'],
     [
       'Writes',
@@ -127,6 +151,25 @@ function rtoSection(report: DrillReport): string {
   );
 }
 
+/** Every phase with its time, also those that are too short to be named in the bar. */
+function phaseLegend({ phases }: DrillReport): string {
+  const entries = phases.map(
+    ({ name, startedAtMs, endedAtMs, outcome: how }) =>
+      `<li><i class="${name}"></i>${name} <b>${duration(endedAtMs - startedAtMs)}</b>${how === 'passed' ? '' : ` <span class="bad">${how}</span>`}</li>`,
+  );
+  return `<ul class="legend">${entries.join('')}</ul>`;
+}
+
+/** Of the regions that had a lag: the primary has none. */
+const lagLegend = ({ regions, lag }: DrillReport): string =>
+  legend(
+    regions.flatMap((name, index) =>
+      lag.some(({ region, lagMs }) => region === name && lagMs !== null)
+        ? [[name, `r${index % 6}`] as const]
+        : [],
+    ),
+  );
+
 const legend = (entries: readonly (readonly [string, string])[]): string =>
   `<ul class="legend">${entries.map(([name, style]) => `<li><i class="${style}"></i>${escapeHtml(name)}</li>`).join('')}</ul>`;
 
@@ -140,6 +183,7 @@ function failures(report: DrillReport): string {
 }
 
 function data(report: DrillReport): string {
+  if (!report.dataCompared) return '<p>The data of the regions could not be held against the ledger.</p>';
   const { lost, lostWrites, reportedLost, regionsEqual, regions } = report;
   const equal = regionsEqual
     ? `Every row is the same in ${regions.length === 1 ? 'the one region' : `all ${regions.length} regions`}, checksum by checksum.`
@@ -176,6 +220,8 @@ function failbackSection(report: DrillReport): string {
 function about(report: DrillReport): string {
   const { latency, epochBefore, epochAfter } = report;
   const pairs: (readonly [string, string])[] = [
+    ['began', report.startedAt],
+    ['ended', `${report.endedAt}, after ${duration(endOf(report))}`],
     ['regions', report.regions.join(', ')],
     ['primary', `${report.primaryBefore} before, ${report.primaryAfter ?? 'unknown'} after`],
     ['epoch', `${epochBefore} before, ${epochAfter ?? 'unknown'} after`],

@@ -2,7 +2,7 @@
  * The pictures of a drill's report, as inline SVG. Colours are variables of the page, so that the same picture is read on light
  * and on dark paper. Every mark has a title: what a pointer rests on says its figure.
  */
-import type { DrillReport } from './drill-report.ts';
+import type { DrillReport } from '../drill-report.ts';
 
 export const escapeHtml = (text: string): string =>
   text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
@@ -61,20 +61,25 @@ function valueAxis(
   });
 }
 
-/** The stretch from the fault to the write that ended the outage, behind a chart. */
+/** The fault as a line, and the outage as a stretch, behind a chart. A pause may begin some time after the fault. */
 function outage(report: DrillReport, top: number, bottom: number): readonly string[] {
   const fault = report.phases.find(({ name }) => name === 'fault');
   if (fault === undefined) return [];
   const endMs = endOf(report);
-  const from = xOf(fault.startedAtMs, endMs);
-  const back = report.rtoMs === null ? endMs : Math.min(endMs, fault.startedAtMs + report.rtoMs);
+  const struck = at(xOf(fault.startedAtMs, endMs));
+  const { fromMs, toMs } = report.outage ?? {
+    fromMs: fault.startedAtMs,
+    toMs: report.rtoMs === null ? null : fault.startedAtMs + report.rtoMs,
+  };
+  const from = xOf(fromMs, endMs);
+  const back = xOf(Math.min(endMs, toMs ?? endMs), endMs);
   return [
-    `<rect class="outage" x="${at(from)}" y="${top}" width="${at(Math.max(1, xOf(back, endMs) - from))}" height="${bottom - top}"/>`,
-    `<line class="fault" x1="${at(from)}" y1="${top}" x2="${at(from)}" y2="${bottom}"/>`,
+    `<rect class="outage" x="${at(from)}" y="${top}" width="${at(Math.max(1, back - from))}" height="${bottom - top}"/>`,
+    `<line class="fault" x1="${struck}" y1="${top}" x2="${struck}" y2="${bottom}"/>`,
   ];
 }
 
-/** The phases as a bar, with the moment of the fault. */
+/** The phases as a bar; `phaseLegend` names those that are too short for their name. */
 export function phaseBar(report: DrillReport): string {
   const endMs = endOf(report);
   const bars = report.phases.map(({ name, startedAtMs, endedAtMs, outcome }) => {

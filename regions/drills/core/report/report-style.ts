@@ -42,6 +42,8 @@ th { border-top: 0; color: var(--soft); font-weight: 500; }
 .checks .broken td:first-child, .checks .broken td:nth-child(2), .bad { color: var(--bad); }
 .checks td:nth-child(2) { width: 46%; }
 .checks td:nth-child(3) { color: var(--soft); }
+section p { margin: 0 0 6px; }
+section ul.bad { margin: 0; padding-left: 20px; }
 .note { color: var(--soft); font-size: 13px; margin: 8px 0 0; }
 code { font: 12.5px/1.4 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
 .legend { list-style: none; display: flex; flex-wrap: wrap; gap: 4px 18px; margin: 0 0 8px; padding: 0; font-size: 13px; color: var(--soft); }
@@ -64,6 +66,11 @@ svg .phase.failed, svg .phase.interrupted { stroke: var(--bad); stroke-width: 3;
 svg .acknowledged { fill: var(--c0); }
 svg .unknown { fill: var(--c1); }
 svg .refused { fill: var(--bad); }
+i.steady { background: var(--c0) !important; }
+i.fault, i.detection { background: var(--bad) !important; }
+i.recovery { background: var(--c1) !important; }
+i.verification { background: var(--c2) !important; }
+i.failback { background: var(--c3) !important; }
 i.acknowledged { background: var(--c0) !important; }
 i.unknown { background: var(--c1) !important; }
 i.refused { background: var(--bad) !important; }
