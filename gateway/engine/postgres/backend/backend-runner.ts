@@ -71,16 +71,18 @@ interface Actors {
 }
 
 export class BackendRunner {
-  private readonly backend: Backend;
+  private readonly backend: Pick<Backend, 'run'>;
   private readonly statements: StatementCache;
   /** What the backend's settings are; null when that is not known. */
   private applied: WireSettings | null = noSettings;
   /** Null when that is not known. */
   private actors: Actors | null = null;
   /** Whose values of sequences (`currval`, `lastval`) the backend has. */
+  /** A session has left something that could not be cleared: the operation was stopped at that moment. */
+  private uncleared = false;
   private sequencesOf: RunnerSession | 'nobody' | 'several' = 'nobody';
 
-  constructor(backend: Backend, statementsMax: number) {
+  constructor(backend: Pick<Backend, 'run'>, statementsMax: number) {
     this.backend = backend;
     this.statements = new StatementCache(statementsMax);
   }
@@ -90,6 +92,7 @@ export class BackendRunner {
     this.statements.clear();
     this.applied = noSettings;
     this.actors = null;
+    this.uncleared = false;
     this.sequencesOf = 'nobody';
   }
 
@@ -139,14 +142,18 @@ export class BackendRunner {
     session.timeout = null;
     if (session.touched || session.acted || this.acts().any) {
       this.applied = null;
-      this.backend.run(queryMessage(clearSql));
+      this.clearNow();
     }
     session.touched = false;
     session.acted = false;
   }
 
   private acts(): Actors {
-    this.actors ??= actorsOf(rowsOf(this.backend.run(queryMessage(actorsSql))));
+    if (this.actors !== null) return this.actors;
+    const rows = rowsOf(this.backend.run(queryMessage(actorsSql)));
+    if (rows === null) return anyActors;
+    const names = ownNames(rows.map(([text]) => text ?? '').join(';'));
+    this.actors = { any: rows.length > 0, names };
     return this.actors;
   }
 
@@ -157,7 +164,7 @@ export class BackendRunner {
     if (sequencesOf !== 'nobody') {
       this.sequencesOf = 'several';
       if (!asksSequences(statements)) return;
-      this.backend.run(queryMessage('DISCARD SEQUENCES'));
+      if (this.backend.run(queryMessage('DISCARD SEQUENCES')).errors.length > 0) return;
     }
     this.sequencesOf = session;
   }
@@ -176,6 +183,7 @@ export class BackendRunner {
   private prepare({ settings, messages }: WireOperation): RunResult | null {
     const excess = this.statements.excess();
     if (excess !== null) this.backend.run(Buffer.concat([excess, syncMessage]));
+    if (this.uncleared) this.clearNow();
     if (this.applied !== null && sameWireSettings(this.applied, settings)) return null;
     this.applied = null;
     const answer = this.backend.run(queryMessage(settingsSql(settings)));
@@ -221,11 +229,16 @@ export class BackendRunner {
 
   /** Ends what would be everybody's. @returns what the session is told of it */
   private clear(): Report | null {
-    const [row] = rowsOf(this.backend.run(queryMessage(leftSql))) ?? [];
-    const message = row === undefined ? null : leftText(row);
-    if (message === null) return null;
-    this.backend.run(queryMessage(clearSql));
-    return { code: warning, message, hint: 'One engine serves all sessions in turn.' };
+    const rows = rowsOf(this.backend.run(queryMessage(leftSql)));
+    const message = rows === null ? null : leftText(rows[0] ?? []);
+    if (rows === null || message !== null) this.clearNow();
+    return message === null
+      ? null
+      : { code: warning, message, hint: 'One engine serves all sessions in turn.' };
+  }
+
+  private clearNow(): void {
+    this.uncleared = this.backend.run(queryMessage(clearSql)).errors.length > 0;
   }
 }
 
@@ -233,10 +246,7 @@ export class BackendRunner {
 const warning = '01000';
 
 /** What cannot be known may do anything. */
-const actorsOf = (rows: ReturnType<typeof rowsOf>): Actors => ({
-  any: rows === null || rows.length > 0,
-  names: ownNames((rows ?? []).map(([text]) => text ?? '').join(';')),
-});
+const anyActors: Actors = { any: true, names: [] };
 
 /** The status after messages that may lack their Sync: then whoever sent them goes on with the batch. */
 function statusAfter(messages: Uint8Array, answered: WireStatus | null): WireStatus {
