@@ -18,7 +18,6 @@ export {
 export { certificatesIn, readIdentity } from './identity/read-identity.ts';
 export { checkIdentity, describeDialError, dialSecurely } from './identity/secure-dial.ts';
 export { createSecureServer, refusalOf } from './identity/secure-server.ts';
-export { type Adoption, adoptNode, clusterOfData } from './node/adopt-node.ts';
 export { every, everyBeside, monotonicMs, wallUs } from './process/clock.ts';
 export { compileSooner, keepCompiledCode } from './process/compilation.ts';
 export {
@@ -99,11 +98,3 @@ export {
   sharedConfig,
   storagePart,
 } from './region/region-file.ts';
-export {
-  FillError,
-  type FilledAt,
-  fillNode,
-  type NodePlace,
-  stageImages,
-} from './restore/fill-node.ts';
-export { PageFile } from './restore/page-file.ts';

@@ -48,9 +48,22 @@ describe('the tree is tidy', () => {
     expect(sources.flatMap((file) => importsDependencies(file, dependencies))).toEqual([]);
   });
 
-  it('the thread of an engine loads no package but SQLite, since each loads all of its code anew', () => {
-    const entry = 'gateway/engine/thread/engine-worker.ts';
-    expect(packagesBehind(sources, entry)).toEqual(['@sqlite.org/sqlite-wasm']);
+  it.each([
+    ['gateway/engine/thread/engine-worker.ts', '@sqlite.org/sqlite-wasm'],
+    ['gateway/engine/postgres/backend/postgres-worker.ts', '@electric-sql/pglite'],
+  ])(
+    'the thread of an engine loads no package but its engine, since each loads all of its code anew: %s',
+    (entry, engine) => {
+      expect(packagesBehind(sources, entry)).toEqual([engine]);
+    },
+  );
+
+  it('a gateway takes over before it has loaded what listens', () => {
+    expect(
+      packagesBehind(sources, 'gateway/process/launch/run-gateway.ts').filter((name) =>
+        /hono|jose/.test(name),
+      ),
+    ).toEqual([]);
   });
 
   it('no subjects of a layer need each other', () => {

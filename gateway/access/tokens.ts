@@ -3,7 +3,7 @@
  * token, a few at a time; what the token says is kept while its key is in force, and its times are looked at with every use.
  */
 import { createHash } from 'node:crypto';
-import { compactVerify, decodeProtectedHeader, errors, type ProtectedHeaderParameters } from 'jose';
+import type { ProtectedHeaderParameters } from 'jose';
 import { z } from 'zod';
 import { type Scope, scopeOf } from '../../regions/core.ts';
 import { mainBranch } from '../../storage/core.ts';
@@ -69,9 +69,13 @@ const wrongKey = invalid('The token is not signed with a key of this gateway');
 const wrongAlgorithm = invalid('The token is not signed with EdDSA or ES256');
 const unreadable = invalid('The header or the signature of the token cannot be read');
 
-function headerOf(token: string): ProtectedHeaderParameters | null {
+/** Loaded for the first token: a gateway that is started again for clients who have none does not wait for it. */
+const loadJose = () => import('jose');
+type Jose = Awaited<ReturnType<typeof loadJose>>;
+
+function headerOf(jose: Jose, token: string): ProtectedHeaderParameters | null {
   try {
-    return decodeProtectedHeader(token);
+    return jose.decodeProtectedHeader(token);
   } catch {
     return null;
   }
@@ -89,13 +93,13 @@ function parseClaims(payload: Uint8Array): Claims | null {
 }
 
 /** The payload when the key signed it. Whatever `jose` throws, the token is refused. */
-async function payloadBy(key: TokenKey, token: string): Promise<SqlOutcome<Uint8Array>> {
+async function payloadBy(jose: Jose, key: TokenKey, token: string): Promise<SqlOutcome<Uint8Array>> {
   try {
-    const verified = await compactVerify(token, key.key, { algorithms: [key.algorithm] });
+    const verified = await jose.compactVerify(token, key.key, { algorithms: [key.algorithm] });
     // `jose` knows the extension b64, which a JWT must not use.
     return verified.protectedHeader.crit === undefined ? { ok: true, value: verified.payload } : unreadable;
   } catch (error) {
-    return error instanceof errors.JWSSignatureVerificationFailed ? wrongKey : unreadable;
+    return error instanceof jose.errors.JWSSignatureVerificationFailed ? wrongKey : unreadable;
   }
 }
 
@@ -104,13 +108,14 @@ async function payloadBy(key: TokenKey, token: string): Promise<SqlOutcome<Uint8
  * refuses an expired token before it is seen that it never granted enough.
  */
 async function verify(token: string, keys: KeyRing, rules: TokenRules): Promise<SqlOutcome<Verified>> {
-  const header = headerOf(token);
+  const jose = await loadJose();
+  const header = headerOf(jose, token);
   if (header === null) return unreadable;
   const { alg, kid } = header;
   if (!isAlgorithm(alg)) return wrongAlgorithm;
   let refused = wrongKey;
   for (const key of keys.candidates(alg, kid)) {
-    const payload = await payloadBy(key, token);
+    const payload = await payloadBy(jose, key, token);
     if (payload.ok) return grantOf(token, payload.value, key, rules);
     refused = payload;
   }

@@ -1,5 +1,6 @@
 /** The admin API and the small routes that watch over the process: what a gateway answers on the routes of the one table. */
 import { Hono } from 'hono';
+import { type DrillLink, mountApi, openapi } from '../../regions/api.ts';
 import {
   type AdminAct,
   type AgentRequest,
@@ -9,11 +10,8 @@ import {
   type ClusterView,
   chooseLoss,
   type Described,
-  type DrillLink,
   type EventSink,
   endpointsIn,
-  mountApi,
-  openapi,
   operationRegion,
   type SchemaName,
   whoIsMissing,
@@ -401,9 +399,4 @@ function refusalStatus(code: string): 400 | 404 | 409 | 503 {
     default:
       return 409;
   }
-}
-
-/** The status code that belongs to an error of the table, for upgrades. */
-export function statusOf(error: SqlError): number {
-  return describeError(error.code).httpStatus;
 }

@@ -7,9 +7,8 @@ import type { Grant } from '../access/auth.ts';
 import { closingAnswer, endWith } from '../access/last-words.ts';
 import type { ServiceLimits } from '../session/core/service-limits.ts';
 import { encodeErrorBody } from '../sql/error-body.ts';
-import { adviseError } from '../sql/errors.ts';
+import { adviseError, describeError } from '../sql/errors.ts';
 import type { SqlError, SqlOutcome } from '../sql/sql.ts';
-import { statusOf } from './admin.ts';
 
 export interface LiveFeedOptions {
   readonly limits: ServiceLimits;
@@ -152,5 +151,5 @@ export class LiveFeed {
 }
 
 function refuse(socket: Duplex, error: SqlError): void {
-  endWith(socket, closingAnswer(`${statusOf(error)} Refused`, encodeErrorBody(error)));
+  endWith(socket, closingAnswer(`${describeError(error.code).httpStatus} Refused`, encodeErrorBody(error)));
 }

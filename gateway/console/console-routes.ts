@@ -5,7 +5,7 @@
 import { Hono } from 'hono';
 import { encodeErrorBody } from '../sql/error-body.ts';
 import { adviseError } from '../sql/errors.ts';
-import { loadPageFiles, type PageFiles } from './page-files.ts';
+import type { ConsolePage } from './console-page.ts';
 
 const policy = [
   "default-src 'none'",
@@ -30,42 +30,25 @@ const headers = {
 } as const;
 const forEver = 'public, max-age=31536000, immutable';
 
-export interface ConsolePage {
-  readonly routes: Hono;
-  /** Changes with what is served; empty until somebody asks for it. */
-  version(): string;
-}
-
-/** @param load reads the files of the page; asked for once, and again after it failed. */
-export function consolePage(load: () => Promise<PageFiles> = loadPageFiles): ConsolePage {
-  let files: PageFiles | null = null;
-  let loading: Promise<PageFiles> | null = null;
-  const ready = async (): Promise<PageFiles> => {
-    if (files !== null) return files;
-    loading ??= load().finally(() => {
-      loading = null;
-    });
-    files = await loading;
-    return files;
-  };
+export function consoleRoutes({ files }: ConsolePage): Hono {
   const routes = new Hono();
   for (const path of ['/console', '/console/']) {
     routes.get(path, async () => {
-      const { index } = await ready();
+      const { index } = await files();
       return new Response(index, {
         headers: { ...headers, 'content-type': 'text/html; charset=utf-8', 'cache-control': 'no-cache' },
       });
     });
   }
   routes.get('/console/:version/:name{.+}', async (context) => {
-    const { version, assets } = await ready();
+    const { version, assets } = await files();
     const file = context.req.param('version') === version ? assets.get(context.req.param('name')) : undefined;
     if (file === undefined) return notThere(context.req.path);
     return new Response(file.text, {
       headers: { ...headers, 'content-type': file.contentType, 'cache-control': forEver },
     });
   });
-  return { routes, version: () => files?.version ?? '' };
+  return routes;
 }
 
 function notThere(path: string): Response {

@@ -1,21 +1,17 @@
-/** One gateway, composed of its parts. */
-import type { IncomingMessage } from 'node:http';
+/**
+ * One gateway, composed of its parts. What listens is loaded only once the rest has begun: a gateway that takes over asks for the
+ * lease and recovers the volume meanwhile, which takes longer.
+ */
 import { gatewayStop } from '../../regions/core.ts';
-import { type AdminAct, auditLog, drillLink, type GatewayReport, postgresBase } from '../../regions/index.ts';
+import type { GatewayReport } from '../../regions/index.ts';
 import { monotonicMs } from '../../storage/index.ts';
-import { adminRoutes } from '../admin/admin.ts';
-import { AgentLink } from '../admin/agent-link.ts';
 import type { Takeover } from '../reign/takeover.ts';
-import { describeError } from '../sql/errors.ts';
-import type { SqlError } from '../sql/sql.ts';
 import type { GatewayConfig } from './config.ts';
-import type { GatewayStatus } from './gateway-status.ts';
-import { type HttpServer, startHttpServer } from './http-server.ts';
 import { type ControlPart, openControlPart } from './open-control.ts';
-import { checkSetup, type GatewayOptions, type GatewaySetup, GatewayStartError } from './setup.ts';
+import type { Servers } from './open-servers.ts';
+import { checkSetup, type GatewayOptions, type GatewaySetup } from './setup.ts';
 import { Beside } from './start-branches.ts';
 import { type NewsPart, startNewsPart } from './start-news.ts';
-import { type PostgresPart, startPostgresPart } from './start-postgres.ts';
 import { type SqlPart, startSqlPart } from './start-sql.ts';
 import { makeTakeover } from './start-takeover.ts';
 import { startTelemetryPart, type TelemetryPart } from './start-telemetry.ts';
@@ -44,8 +40,7 @@ export interface GatewayParts {
 /** Starts a gateway. It serves as soon as its region can be read. @throws GatewayStartError with what to do about it. */
 export async function startGateway(config: GatewayConfig, options: GatewayOptions): Promise<RunningGateway> {
   const parts = await startParts(checkSetup(config, options));
-  const server = await serve(parts);
-  const postgres = await openPostgres(parts, server);
+  const servers = await listen(parts);
   const { status } = parts.news;
   options.log.info({ address: status.address, gateway: config.gateway }, 'the gateway listens');
   let closed: Promise<void> | null = null;
@@ -53,10 +48,21 @@ export async function startGateway(config: GatewayConfig, options: GatewayOption
     address: status.address,
     report: () => status.report(),
     close: () => {
-      closed ??= shutDown(parts, server, postgres);
+      closed ??= shutDown(parts, servers);
       return closed;
     },
   };
+}
+
+/** @throws GatewayStartError when an address cannot be listened on; everything is released then. */
+async function listen(parts: GatewayParts): Promise<Servers> {
+  try {
+    const { openServers } = await import('./open-servers.ts');
+    return await openServers(parts);
+  } catch (error) {
+    await release(parts);
+    throw error;
+  }
 }
 
 /**
@@ -122,89 +128,16 @@ function backlogsOf({ standing: reign }: VolumePart['volume']): ReadonlyMap<stri
   return backlogs;
 }
 
-/** @throws GatewayStartError when the address cannot be listened on; everything is released then. */
-async function serve(parts: GatewayParts): Promise<HttpServer> {
-  const { setup, observed, sql, news } = parts;
-  const { config, options, listen, auth, protocolLimits } = setup;
-  const started = await startHttpServer({
-    service: sql.streams,
-    listen,
-    auth,
-    tls: config.tls ?? null,
-    ownHost: config.advertise?.replace(/^[a-z]+:\/\//, '') ?? null,
-    origins: config.origins ?? [],
-    limits: protocolLimits,
-    logger: options.log,
-    version: options.version,
-    app: adminApp(parts),
-    onForeign: foreignAudit(auditLog(options.log)),
-    onUpgrade: (request, socket, head) => news.feed.upgrade(request, socket, head),
-  });
-  if (!started.ok) {
-    await release(parts);
-    throw new GatewayStartError(started.message);
-  }
-  const server = started.value;
-  observed.metrics.watchAnswers(() => server.counts());
-  news.status.address = `${listen.host.includes(':') ? `[${listen.host}]` : listen.host}:${server.port}`;
-  return server;
-}
-
-/** @throws GatewayStartError when its address cannot be listened on; everything is released then. */
-async function openPostgres(parts: GatewayParts, server: HttpServer): Promise<PostgresPart | null> {
-  try {
-    const postgres = await startPostgresPart(parts.setup, parts.sql, parts.observed, parts.control.nats);
-    parts.news.status.postgres = postgres?.reachedAt ?? null;
-    return postgres;
-  } catch (error) {
-    await server.close();
-    await release(parts);
-    throw error;
-  }
-}
-
-/** What addresses of branches begin with. */
-const addressForClients = (
-  { tls, advertise }: GatewayConfig,
-  { postgres, address }: GatewayStatus,
-): string =>
-  postgres === null
-    ? `${tls === undefined ? 'http' : 'https'}://${advertise ?? address}`
-    : postgresBase(postgres);
-
-function adminApp({ setup, observed, control, news }: GatewayParts): ReturnType<typeof adminRoutes> {
-  const { config, options, auth, limits } = setup;
-  return adminRoutes({
-    auth,
-    secret: config.secret,
-    version: options.version,
-    region: config.region,
-    base: () => addressForClients(config, news.status),
-    view: news.view,
-    agents: new AgentLink(control.nats, config.cluster, limits.agentAnswerMs),
-    drills: config.supervisor === undefined ? null : drillLink(config.supervisor),
-    registry: observed.process.registry,
-    audit: auditLog(options.log),
-    ready: () => news.status.readiness(),
-    readiness: () => news.status.takeover(),
-    live: news.live,
-  }).route('/', news.page.routes);
-}
-
 /**
  * Requests under way are answered first, own clients' and then those of other gateways; then the lease is given back. Each step has its
  * time (`gatewayStop`): whoever stops gateways waits for the sum of them.
  */
-async function shutDown(
-  parts: GatewayParts,
-  server: HttpServer,
-  postgres: PostgresPart | null,
-): Promise<void> {
+async function shutDown(parts: GatewayParts, servers: Servers): Promise<void> {
   const { log } = parts.setup.options;
   log.info('the gateway stops');
   parts.news.live.close();
   const untilMs = monotonicMs() + parts.setup.protocolLimits.shutdownMs;
-  await Promise.all([server.close(), postgres?.close()]);
+  await servers.close();
   await parts.sql.forwardServer.drain(Math.max(gatewayStop.forwardsMs, untilMs - monotonicMs()));
   await release(parts);
   log.info('the gateway has stopped');
@@ -231,14 +164,4 @@ export async function release(parts: GatewayParts): Promise<void> {
   setup.credentials?.close();
   await observed.telemetry.shutdown();
   setup.closeKeys();
-}
-
-/** Writes down admin acts that a foreign page may have asked for. */
-function foreignAudit(audit: (act: AdminAct) => void): (request: IncomingMessage, error: SqlError) => void {
-  return ({ method = '', url = '' }, { code }) => {
-    const path = url.split('?')[0] ?? '';
-    if (method === 'GET' || !path.startsWith('/v1/')) return;
-    const status = describeError(code).httpStatus;
-    audit({ who: null, what: `${method} ${path}`, target: {}, status, code, id: null, traceId: null });
-  };
 }

@@ -3,7 +3,7 @@ import type { ClusterView, Report } from '../../regions/index.ts';
 import { monotonicMs } from '../../storage/index.ts';
 import { upgradeGrant } from '../access/admission.ts';
 import { LiveFeed } from '../admin/watch.ts';
-import { type ConsolePage, consolePage } from '../console/console-routes.ts';
+import { type ConsolePage, consolePage } from '../console/console-page.ts';
 import { liveEvent } from '../console/core/live-event.ts';
 import { LiveStream } from '../console/live-stream.ts';
 import { latencyBoundsMs } from '../observe/core/write-load.ts';

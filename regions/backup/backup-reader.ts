@@ -1,5 +1,6 @@
 /** Reads a backup: finds it in a store, finds the place that an operator means, puts the database together as it was there. */
-import { EpochTree, type Lsn, type PageFile, type ReceivedFrame, splitFrames } from '../../storage/index.ts';
+import type { PageFile } from '../../storage/data.ts';
+import { EpochTree, type Lsn, type ReceivedFrame, splitFrames } from '../../storage/index.ts';
 import { timeText } from '../place/time-text.ts';
 import { type Catalog, readCatalog, readManifest } from './catalog.ts';
 import { type ConsistencyPoint, pointsIn } from './core/consistency-points.ts';

@@ -4,19 +4,8 @@
  */
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import {
-  type Epoch,
-  engineOf,
-  epoch,
-  type FilledAt,
-  fillNode,
-  type Lsn,
-  mainBranch,
-  type NodePlace,
-  PageFile,
-  stageImages,
-  type VolumeEngine,
-} from '../../storage/index.ts';
+import { type FilledAt, fillNode, type NodePlace, PageFile, stageImages } from '../../storage/data.ts';
+import { type Epoch, engineOf, epoch, type Lsn, mainBranch, type VolumeEngine } from '../../storage/index.ts';
 import { type BackupReader, RestoreError, type RestoreProgress } from './backup-reader.ts';
 import { type RestoredMarker, writeMarker } from './restored-marker.ts';
 

@@ -4,7 +4,7 @@
  */
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Adoption, adoptNode, clusterOfData } from '../../storage/index.ts';
+import { type Adoption, adoptNode, clusterOfData } from '../../storage/data.ts';
 import { writeDetachedMark } from '../membership/detached-mark.ts';
 
 export interface RegionToAdopt {

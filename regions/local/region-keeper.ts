@@ -5,7 +5,7 @@
  */
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { clusterOfData } from '../../storage/index.ts';
+import { clusterOfData } from '../../storage/data.ts';
 import { CertificateError } from '../certs/certificate-store.ts';
 import type { NatsServer } from '../nats/nats-server.ts';
 import { busyPorts } from './busy-port.ts';

@@ -78,9 +78,13 @@ const isCore = (path: string): boolean =>
   path === 'storage/redo.ts' ||
   pureSubjects.some((subject) => path.startsWith(subject));
 
-/** A layer has one door, `index.ts`; `core.ts` is its pure half, and `redo.ts` what threads load of storage's. */
-const isDoor = (path: string): boolean =>
-  /^[a-z]+\/(index|core)\.ts$/.test(path) || path === 'storage/redo.ts';
+/**
+ * Apart from `index.ts`, so that whoever starts in a hurry loads less: what threads need of storage, what commands need of a node that
+ * does not run, and the admin API.
+ */
+const sideDoors: readonly string[] = ['storage/redo.ts', 'storage/data.ts', 'regions/api.ts'];
+/** A layer has one door, `index.ts`; `core.ts` is its pure half. */
+const isDoor = (path: string): boolean => /^[a-z]+\/(index|core)\.ts$/.test(path) || sideDoors.includes(path);
 
 /** From one layer to another one goes through the door; tests look behind it. */
 export function entersByTheDoor(file: SourceFile): readonly string[] {
@@ -94,7 +98,7 @@ export function entersByTheDoor(file: SourceFile): readonly string[] {
   });
 }
 
-/** What a file loads of packages, by way of whatever it imports. Types are not loaded. */
+/** What a file loads of packages, by way of whatever it imports. Types are not loaded, and what `import()` names is only later. */
 export function packagesBehind(files: readonly SourceFile[], entry: string): readonly string[] {
   const texts = new Map(files.map(({ path, text }) => [path, text]));
   const packages = new Set<string>();
@@ -103,7 +107,7 @@ export function packagesBehind(files: readonly SourceFile[], entry: string): rea
     const text = texts.get(path);
     if (text === undefined || seen.has(path)) return;
     seen.add(path);
-    const file = { path, text: text.replace(/^(?:import|export) type [^;]*;/gm, '') };
+    const file = { path, text: text.replace(/^(?:import|export) type [^;]*;|\bimport\([^)]*\)/gm, '') };
     for (const specifier of importsOf(file)) {
       const inside = target(file, specifier);
       const name = inside === null ? packageOf(specifier) : null;

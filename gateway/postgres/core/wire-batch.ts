@@ -22,6 +22,8 @@ import type { ClientStatement, TableChange } from './prepared-table.ts';
 
 /** What is told of one statement at most to those who only look at it. */
 const toldMax = 64;
+/** What an engine has to know of all the same: it acts on the session. */
+const onSession = /^(?:do|call)\b|\b(?:set_config|pg_settings|currval|lastval)\b/i;
 /** A statement of this name is never made: to close it succeeds, and touches nobody's. */
 const nobodys = 'sextant_none';
 
@@ -198,7 +200,8 @@ export class WireBatch {
   }
 
   #looks({ told, class: kind, control }: Pick<StatementFacts, 'told' | 'class' | 'control'>): void {
-    if (this.#told.length + told.length <= toldMax) this.#told.push(...told);
+    if (this.#told.length + told.length <= toldMax || told.some((sql) => onSession.test(sql)))
+      this.#told.push(...told);
     if (control === 'begin') this.begins = true;
     this.#joins(kind);
   }

@@ -1,11 +1,10 @@
 /** `sextant restore`: a new deployment, or a file of SQLite, from a backup. */
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import { FillError, type NodePlace } from '../../../storage/data.ts';
 import {
   clusterSchema,
-  FillError,
   loadProcessConfig,
-  type NodePlace,
   storageConfigSchema,
   storagePart,
 } from '../../../storage/index.ts';

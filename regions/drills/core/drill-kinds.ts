@@ -57,6 +57,9 @@ export const drillLimits = {
   secondsDefault: 8,
 } as const;
 
+/** Within it a drill that was asked for has begun: a preflight waits for a deployment that is not level yet, and makes a table. */
+export const deskStartMs = 40_000;
+
 /** What `POST /v1/drills` takes, and the options of the command. */
 export const drillRequestSchema = z
   .strictObject({

@@ -6,12 +6,10 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import type { EndedDrill, MoreRoutes } from '../../local/control-socket.ts';
-import { type DrillRequest, drillRequestSchema } from '../core/drill-kinds.ts';
+import { type DrillRequest, deskStartMs, drillRequestSchema } from '../core/drill-kinds.ts';
 import { listDrills, noteEnded, runningDrill, showDrill } from './drill-history.ts';
 
 const pollMs = 100;
-/** A preflight waits for a deployment that is not level yet, and makes a table. */
-export const deskStartMs = 40_000;
 const outputMax = 8 * 1024;
 const errorSchema = z.object({ error: z.object({ code: z.string().nullable(), message: z.string() }) });
 

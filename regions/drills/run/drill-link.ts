@@ -1,14 +1,13 @@
 /** A gateway's way to the supervisor that runs drills: three questions over the control socket. */
 import { z } from 'zod';
 import { callSupervisor } from '../../local/control-socket.ts';
-import type { DrillRequest } from '../core/drill-kinds.ts';
+import { type DrillRequest, deskStartMs } from '../core/drill-kinds.ts';
 import {
   type DrillAnswer,
   type DrillSummary,
   drillAnswerSchema,
   drillSummarySchema,
 } from '../core/drill-report.ts';
-import { deskStartMs } from './drill-desk.ts';
 
 const refusalSchema = z.object({ code: z.string(), message: z.string() });
 const askMs = 3_000;

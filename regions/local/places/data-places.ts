@@ -1,6 +1,7 @@
 /** Where a local deployment keeps its data, and is backed up to. */
 import { resolve } from 'node:path';
-import { type NodePlace, nodesPerRegion } from '../../../storage/index.ts';
+import type { NodePlace } from '../../../storage/data.ts';
+import { nodesPerRegion } from '../../../storage/index.ts';
 import type { BackupConfig } from '../../backup/core/backup-config.ts';
 import type { Deployment } from '../layout/local-layout.ts';
 

@@ -1,6 +1,7 @@
 /** What `/console` serves: the page's files, and what a browser may do with them. */
 import { describe, expect, it } from 'vitest';
-import { consolePage } from '../../../gateway/console/console-routes.ts';
+import { consolePage } from '../../../gateway/console/console-page.ts';
+import { consoleRoutes } from '../../../gateway/console/console-routes.ts';
 import { loadPageFiles, type PageFiles } from '../../../gateway/console/page-files.ts';
 
 const files: PageFiles = {
@@ -11,7 +12,7 @@ const files: PageFiles = {
 
 describe('/console', () => {
   it('G45: allows a browser nothing from elsewhere, no inline script, and no markup made of data', async () => {
-    const { routes } = consolePage(() => Promise.resolve(files));
+    const routes = consoleRoutes(consolePage(() => Promise.resolve(files)));
     for (const path of ['/console', '/console/', '/console/v1/frame/main.ts']) {
       const { status, headers } = await routes.request(path);
       expect(status).toBe(200);
@@ -25,13 +26,14 @@ describe('/console', () => {
 
   it('keeps modules for ever at the path of their version, and the page itself never', async () => {
     const page = consolePage(() => Promise.resolve(files));
+    const routes = consoleRoutes(page);
     expect(page.version()).toBe('');
-    expect((await page.routes.request('/console')).headers.get('cache-control')).toBe('no-cache');
+    expect((await routes.request('/console')).headers.get('cache-control')).toBe('no-cache');
     expect(page.version()).toBe('v1');
-    const asset = await page.routes.request('/console/v1/frame/main.ts');
+    const asset = await routes.request('/console/v1/frame/main.ts');
     expect(asset.headers.get('cache-control')).toContain('immutable');
     for (const path of ['/console/v0/frame/main.ts', '/console/v1/other.ts', '/console/v1/..%2f..%2fmain.ts'])
-      expect((await page.routes.request(path)).status).toBe(404);
+      expect((await routes.request(path)).status).toBe(404);
   });
 
   it('reads the files once, and again after it could not', async () => {
@@ -40,10 +42,11 @@ describe('/console', () => {
       reads += 1;
       return reads === 1 ? Promise.reject(new Error('broken')) : Promise.resolve(files);
     });
-    page.routes.onError(() => new Response('failed', { status: 500 }));
-    expect((await page.routes.request('/console')).status).toBe(500);
-    await Promise.all([page.routes.request('/console'), page.routes.request('/console')]);
-    await page.routes.request('/console');
+    const routes = consoleRoutes(page);
+    routes.onError(() => new Response('failed', { status: 500 }));
+    expect((await routes.request('/console')).status).toBe(500);
+    await Promise.all([routes.request('/console'), routes.request('/console')]);
+    await routes.request('/console');
     expect(reads).toBe(2);
   });
 

@@ -8,7 +8,7 @@ import {
   type HttpServer,
   type HttpServerOptions,
   startHttpServer,
-} from '../../../gateway/process/http-server.ts';
+} from '../../../gateway/process/http/http-server.ts';
 import { createSqlTwin, type SqlTwin } from '../sql/sql-twin.ts';
 
 export interface Harness {

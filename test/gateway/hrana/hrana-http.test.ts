@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import { Hono } from 'hono';
 import { describe, expect, it, vi } from 'vitest';
 import { defaultLimits } from '../../../gateway/hrana/core/protocol-limits.ts';
-import { startHttpServer } from '../../../gateway/process/http-server.ts';
+import { startHttpServer } from '../../../gateway/process/http/http-server.ts';
 import { createSqlTwin } from '../sql/sql-twin.ts';
 import { authenticator, execute, pipelineOf, startHarness } from './hrana-harness.ts';
 

@@ -104,6 +104,12 @@ function inTransaction(): void {
   sent = '';
 }
 
+test('of a long script an engine is told the beginning, and whatever acts on the session', () => {
+  const run = give(query(`${'SELECT 1;'.repeat(100)} SELECT set_config('a.b', 'c', false)`));
+  expect(run?.statements).toHaveLength(65);
+  expect(run?.statements.at(-1)).toBe("SELECT set_config('a.b', 'c', false)");
+});
+
 test('a query runs as it came, and its answer passes as it is', () => {
   const run = give(query('SELECT 1'));
   expect(run).toMatchObject({

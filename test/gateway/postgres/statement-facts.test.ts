@@ -22,6 +22,7 @@ test.each([
   ['SELECT * INTO made FROM t', 'write'],
   ["SELECT nextval('s')", 'write'],
   ["SELECT pg_catalog.setval('s', 1)", 'write'],
+  ['SELECT lastval()', 'write'],
   ['SELECT pg_advisory_xact_lock(1)', 'write'],
   ['WITH x AS (SELECT 1) SELECT * FROM x', 'read'],
   ['WITH x AS (DELETE FROM t RETURNING *) SELECT * FROM x', 'write'],
@@ -94,6 +95,8 @@ describe('what cannot be given to one client of a shared engine', () => {
     ['ALTER SYSTEM SET fsync = off'],
     ['ALTER ROLE app SET synchronous_commit = off'],
     ["SELECT set_config('synchronous_commit', 'off', false)"],
+    ['DO $$ BEGIN SET LOCAL synchronous_commit = off; END $$'],
+    ["UPDATE pg_settings SET setting = 'off' WHERE name = 'synchronous_commit'"],
   ])('%s is refused, with a way out', (sql) => {
     expect(one(sql).refusal).toMatchObject({ code: '0A000', hint: expect.stringMatching(/\.$/) });
   });
@@ -189,6 +192,14 @@ test.each([
   ['SELECT /* not closed; SELECT 2', ['SELECT']],
 ])('%j falls into its statements', (sql, statements) => {
   expect(factsOf(sql).map(({ start, end }) => sql.slice(start, end))).toEqual(statements);
+});
+
+test('of a long statement those who only look at it are told what acts on its session, wherever that stands', () => {
+  const long = `SELECT '${'x'.repeat(2_000)}', SET_CONFIG('a.b', 'c', false), "currval"('s')`;
+  const [told = ''] = one(long).told;
+  expect(told.length).toBeLessThan(1_100);
+  expect(told).toMatch(/ set_config currval$/);
+  expect(one(`SELECT '${'set_config('.repeat(200)}'`).told[0]).toHaveLength(1_024);
 });
 
 test('a backslash ends no string where standard_conforming_strings is off', () => {

@@ -4,7 +4,7 @@
  * recovery changes, in its order, and catalogs. What goes wrong here is told by whoever needs the page: a start without it is slow,
  * and right.
  */
-import { type PageNo, pageNo } from '../../../../storage/core.ts';
+import { type PageNo, pageNo } from '../../../../storage/redo.ts';
 import { VolumeFault } from '../core/file-error.ts';
 import { KnownFiles, type Peek } from './core/known-files.ts';
 import { RecoveryAhead } from './core/recovery-pages.ts';

@@ -3,10 +3,23 @@
  * before, and reads what has become of the settings after.
  */
 import { queryMessage, syncMessage } from '../../../postgres/protocol/core/client-messages.ts';
-import { readyForQuery } from '../../../postgres/protocol/core/server-messages.ts';
+import {
+  noticeResponse,
+  type Report,
+  readyForQuery,
+} from '../../../postgres/protocol/core/server-messages.ts';
 import type { SqlError } from '../../../sql/sql.ts';
 import type { WireOperation, WireResult, WireSettings, WireStatus } from '../../../sql/wire-operation.ts';
 import type { Backend, BackendAnswer } from './backend.ts';
+import {
+  actorsSql,
+  asksSequences,
+  changesActors,
+  clearSql,
+  leftSql,
+  leftText,
+  mayLeave,
+} from './core/left-behind.ts';
 import {
   noSettings,
   ownNames,
@@ -17,13 +30,15 @@ import {
 } from './core/session-settings.ts';
 import { StatementCache } from './core/statement-cache.ts';
 import { mayChangeTimeout } from './core/statement-timeout.ts';
-import { messagesOf, rowOf } from './core/wire-messages.ts';
+import { beforeReady, messagesOf, rowOf } from './core/wire-messages.ts';
 
 /** What is to be remembered of a session as long as it keeps the backend. */
 export interface RunnerSession {
   status: WireStatus;
   /** Its settings may have changed since they were read. */
   touched: boolean;
+  /** It may have done to the backend what no text of its statements says. */
+  acted: boolean;
   /** Settings of an application's own that were named. */
   readonly ownNames: Set<string>;
   /** The `statement_timeout` that its open transaction has set; null while it has set none. */
@@ -33,6 +48,7 @@ export interface RunnerSession {
 export const newRunnerSession = (): RunnerSession => ({
   status: 'I',
   touched: false,
+  acted: false,
   ownNames: new Set(),
   timeout: null,
 });
@@ -47,13 +63,26 @@ export interface RunResult extends WireResult {
 /** Tags after which the statements of the backend are gone. */
 const forgetting = /^(?:DEALLOCATE|DISCARD ALL)/;
 
+/** What of a database acts on the session of whoever uses it. */
+interface Actors {
+  readonly any: boolean;
+  /** Settings of an application's own that they name. */
+  readonly names: readonly string[];
+}
+
 export class BackendRunner {
-  private readonly backend: Backend;
+  private readonly backend: Pick<Backend, 'run'>;
   private readonly statements: StatementCache;
   /** What the backend's settings are; null when that is not known. */
   private applied: WireSettings | null = noSettings;
+  /** Null when that is not known. */
+  private actors: Actors | null = null;
+  /** Whose values of sequences (`currval`, `lastval`) the backend has. */
+  /** A session has left something that could not be cleared: the operation was stopped at that moment. */
+  private uncleared = false;
+  private sequencesOf: RunnerSession | 'nobody' | 'several' = 'nobody';
 
-  constructor(backend: Backend, statementsMax: number) {
+  constructor(backend: Pick<Backend, 'run'>, statementsMax: number) {
     this.backend = backend;
     this.statements = new StatementCache(statementsMax);
   }
@@ -62,6 +91,9 @@ export class BackendRunner {
   restarted(): void {
     this.statements.clear();
     this.applied = noSettings;
+    this.actors = null;
+    this.uncleared = false;
+    this.sequencesOf = 'nobody';
   }
 
   /** @throws what the backend throws: nothing of the operation counts */
@@ -70,6 +102,7 @@ export class BackendRunner {
     if (before === 'I') {
       const refused = this.prepare(operation);
       if (refused !== null) return refused;
+      this.claimSequences(session, operation);
     }
     for (const sql of operation.statements) for (const name of ownNames(sql)) session.ownNames.add(name);
     const planned = this.statements.plan(operation.messages, operation.prepared);
@@ -77,13 +110,17 @@ export class BackendRunner {
     const messages = planned.settle(answer.messages);
     if (answer.tags.some((tag) => forgetting.test(tag))) this.statements.clear();
     session.touched ||= touchesSettings(operation.statements, answer.tags);
+    session.acted ||= mayLeave(operation.statements, answer.tags);
+    if (changesActors(answer.tags)) this.actors = null;
     session.status = statusAfter(operation.messages, answer.status);
     this.noteTimeout(session, operation, answer);
     const inside = before !== 'I' && session.status !== 'I' && !answer.tags.includes('COMMIT');
+    const { left, settings } =
+      session.status === 'I' ? this.settle(session, operation.settings) : { left: null, settings: null };
     return {
-      messages,
+      messages: left === null ? messages : beforeReady(messages, noticeResponse('WARNING', left)),
       status: session.status,
-      settings: session.status === 'I' ? this.settle(session, operation.settings) : null,
+      settings,
       error: answer.errors[0] ?? null,
       errors: answer.errors,
       mayHaveCommitted: !inside,
@@ -103,8 +140,33 @@ export class BackendRunner {
     this.backend.run(queryMessage('ROLLBACK'));
     session.status = 'I';
     session.timeout = null;
-    if (session.touched) this.applied = null;
+    if (session.touched || session.acted || this.acts().any) {
+      this.applied = null;
+      this.clearNow();
+    }
     session.touched = false;
+    session.acted = false;
+  }
+
+  private acts(): Actors {
+    if (this.actors !== null) return this.actors;
+    const rows = rowsOf(this.backend.run(queryMessage(actorsSql)));
+    if (rows === null) return anyActors;
+    const names = ownNames(rows.map(([text]) => text ?? '').join(';'));
+    this.actors = { any: rows.length > 0, names };
+    return this.actors;
+  }
+
+  /** A session is told no value that another one has drawn: it has none then, and PostgreSQL says so. */
+  private claimSequences(session: RunnerSession, { statements }: WireOperation): void {
+    const { sequencesOf } = this;
+    if (sequencesOf === session) return;
+    if (sequencesOf !== 'nobody') {
+      this.sequencesOf = 'several';
+      if (!asksSequences(statements)) return;
+      if (this.backend.run(queryMessage('DISCARD SEQUENCES')).errors.length > 0) return;
+    }
+    this.sequencesOf = session;
   }
 
   /** Runs SQL of the engine's own, outside every session. @returns its rows, or null when it failed. */
@@ -121,6 +183,7 @@ export class BackendRunner {
   private prepare({ settings, messages }: WireOperation): RunResult | null {
     const excess = this.statements.excess();
     if (excess !== null) this.backend.run(Buffer.concat([excess, syncMessage]));
+    if (this.uncleared) this.clearNow();
     if (this.applied !== null && sameWireSettings(this.applied, settings)) return null;
     this.applied = null;
     const answer = this.backend.run(queryMessage(settingsSql(settings)));
@@ -142,18 +205,48 @@ export class BackendRunner {
     };
   }
 
-  /** The session's settings, when they have changed. */
-  private settle(session: RunnerSession, before: WireSettings): WireSettings | null {
-    if (!session.touched) return null;
+  /** The session has the backend no more: its settings, when they have changed, and what has ended because it would be everybody's. */
+  private settle(
+    session: RunnerSession,
+    before: WireSettings,
+  ): { readonly left: Report | null; readonly settings: WireSettings | null } {
+    const actors = this.acts();
+    const acted = session.acted || actors.any;
+    if (!session.touched && !acted) return { left: null, settings: null };
     session.touched = false;
-    for (const name of Object.keys(before)) if (name.includes('.')) session.ownNames.add(name);
+    session.acted = false;
     this.applied = null;
+    for (const name of Object.keys(before)) if (name.includes('.')) session.ownNames.add(name);
+    for (const name of actors.names) session.ownNames.add(name);
     const rows = rowsOf(this.backend.run(queryMessage(readSettingsSql(session.ownNames))));
-    if (rows === null) return null;
-    this.applied = Object.fromEntries(rows.map(([name, value]) => [name ?? '', value ?? '']));
-    return sameWireSettings(this.applied, before) ? null : this.applied;
+    const left = acted ? this.clear() : null;
+    if (rows === null) return { left, settings: null };
+    const settings = Object.fromEntries(rows.map(([name, value]) => [name ?? '', value ?? '']));
+    // Settings of an application's own that nobody has named are not among them, and are to be nobody else's.
+    if (!acted) this.applied = settings;
+    return { left, settings: sameWireSettings(settings, before) ? null : settings };
+  }
+
+  /** Ends what would be everybody's. @returns what the session is told of it */
+  private clear(): Report | null {
+    const rows = rowsOf(this.backend.run(queryMessage(leftSql)));
+    const message = rows === null ? null : leftText(rows[0] ?? []);
+    if (rows === null || message !== null) this.clearNow();
+    return message === null
+      ? null
+      : { code: warning, message, hint: 'One engine serves all sessions in turn.' };
+  }
+
+  private clearNow(): void {
+    this.uncleared = this.backend.run(queryMessage(clearSql)).errors.length > 0;
   }
 }
+
+/** SQLSTATE of a warning. */
+const warning = '01000';
+
+/** What cannot be known may do anything. */
+const anyActors: Actors = { any: true, names: [] };
 
 /** The status after messages that may lack their Sync: then whoever sent them goes on with the batch. */
 function statusAfter(messages: Uint8Array, answered: WireStatus | null): WireStatus {

@@ -4,7 +4,7 @@
  * G91. An answer is given only after what its operation wrote has become redo, and says the LSN that shows it; what cannot become
  * redo is dropped, with the backend that wrote it, before anything else runs.
  */
-import { type Lsn, zeroLsn } from '../../../../storage/core.ts';
+import { type Lsn, zeroLsn } from '../../../../storage/redo.ts';
 import { wrongEngine } from '../../../sql/engine-kind.ts';
 import { adviseError, sqlError } from '../../../sql/errors.ts';
 import { operationWhileLost } from '../../../sql/lost-transaction.ts';

@@ -3,7 +3,7 @@
  * with its changes when anything goes wrong, and kept fit.
  */
 import { Worker } from 'node:worker_threads';
-import { type Lsn, zeroLsn } from '../../../../storage/core.ts';
+import { type Lsn, zeroLsn } from '../../../../storage/redo.ts';
 import { errorResponse } from '../../../postgres/protocol/core/server-messages.ts';
 import { sqlError } from '../../../sql/errors.ts';
 import type { SqlError } from '../../../sql/sql.ts';

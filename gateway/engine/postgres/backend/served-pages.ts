@@ -2,7 +2,7 @@
  * The volume's pages as PostgreSQL's files see them. A writer reads the newest and its changes become redo; a reader stays at one
  * read point, and what it changes (recovery, hints) is its own and is thrown away.
  */
-import { type Lsn, type PageNo, pageNo, redoLimits } from '../../../../storage/core.ts';
+import { type Lsn, type PageNo, pageNo, redoLimits } from '../../../../storage/redo.ts';
 import type { SqlError } from '../../../sql/sql.ts';
 import type { SessionCommit } from '../../core/engine-protocol.ts';
 import { PageAhead } from '../../core/page-ahead.ts';

@@ -4,7 +4,7 @@
  * The first 10 blocks are pointed to by the inode, the next 1,024 by a page of pointers, and the rest by a page of pointers to
  * such pages. A pointer is a page number; 0 is a hole, which reads as zero and takes no page.
  */
-import { type PageNo, pageNo, redoLimits } from '../../../../storage/core.ts';
+import { type PageNo, pageNo, redoLimits } from '../../../../storage/redo.ts';
 import type { FilePages } from './file-pages.ts';
 import { putU32, u32At } from './page-bytes.ts';
 import type { PageSpace } from './page-space.ts';

@@ -4,7 +4,7 @@
  *
  * A directory that was looked into is kept in memory, since the pages of a volume are changed by nobody else while it is open.
  */
-import { pageNo, redoLimits } from '../../../../storage/core.ts';
+import { pageNo, redoLimits } from '../../../../storage/redo.ts';
 import type { BlockMap } from './block-map.ts';
 import { FileError } from './file-error.ts';
 import type { FilePages } from './file-pages.ts';

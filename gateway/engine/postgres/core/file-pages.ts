@@ -1,5 +1,5 @@
 /** The pages that a file system is kept in. A page is `redoLimits.pageBytes` long, and pages count from 1. */
-import type { PageNo } from '../../../../storage/core.ts';
+import type { PageNo } from '../../../../storage/redo.ts';
 
 export interface FilePages {
   /**

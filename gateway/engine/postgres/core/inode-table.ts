@@ -12,7 +12,7 @@
  * The table is a file without a name, whose own inode lies in the superblock. There are no times: they would be redo at each
  * write, and PostgreSQL needs none of them.
  */
-import { pageNo, redoLimits } from '../../../../storage/core.ts';
+import { pageNo, redoLimits } from '../../../../storage/redo.ts';
 import type { BlockMap } from './block-map.ts';
 import type { FilePages } from './file-pages.ts';
 import { putU32, u32At } from './page-bytes.ts';

@@ -1,6 +1,6 @@
 /** The changed pages of one set: what becomes one transaction of redo, or is thrown away. */
 import assert from 'node:assert/strict';
-import { type PageNo, pageNo, redoLimits } from '../../../../storage/core.ts';
+import { type PageNo, pageNo, redoLimits } from '../../../../storage/redo.ts';
 import { databasePages } from '../../core/page-store.ts';
 import type { FilePages } from './file-pages.ts';
 

@@ -4,7 +4,7 @@
  * The bitmap page of group g covers the pages g · 32,768 + 1 and on, one bit each. It is the first page of its group, but in
  * group 0, where that is the superblock, it is page 2. Bits of pages beyond the end are zero.
  */
-import { type PageNo, pageNo, redoLimits } from '../../../../storage/core.ts';
+import { type PageNo, pageNo, redoLimits } from '../../../../storage/redo.ts';
 import { adviseError } from '../../../sql/errors.ts';
 import { VolumeFault } from './file-error.ts';
 import type { FilePages } from './file-pages.ts';

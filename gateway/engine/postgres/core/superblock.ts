@@ -14,7 +14,7 @@
  * | 64–127 | the inode of the inode table |
  */
 import { crc32 } from 'node:zlib';
-import { describeEngine, engineOf, pageNo, postgresMagic, redoLimits } from '../../../../storage/core.ts';
+import { describeEngine, engineOf, pageNo, postgresMagic, redoLimits } from '../../../../storage/redo.ts';
 import { adviseError } from '../../../sql/errors.ts';
 import { VolumeFault } from './file-error.ts';
 import type { FilePages } from './file-pages.ts';

@@ -8,7 +8,7 @@
  * What is written is redo, so: bytes that are there already are not written again, a hole into which zeros are written stays
  * one (G83), and a write within a file changes only the page that it falls into.
  */
-import { pageNo, redoLimits } from '../../../../storage/core.ts';
+import { pageNo, redoLimits } from '../../../../storage/redo.ts';
 import { databasePages } from '../../core/page-store.ts';
 import { BlockMap } from './block-map.ts';
 import { checkName, Directories } from './directories.ts';

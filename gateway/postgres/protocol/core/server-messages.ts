@@ -16,7 +16,12 @@ export type Severity = 'ERROR' | 'FATAL';
 /** Ready for the next query: idle, in a transaction, in a failed one. */
 export type ReadyStatus = 'I' | 'T' | 'E';
 
-export function errorResponse(severity: Severity, { code, message: text, detail, hint }: Report): Uint8Array {
+export const errorResponse = (severity: Severity, report: Report): Uint8Array => told('E', severity, report);
+/** What goes on and is worth a word. */
+export const noticeResponse = (severity: 'WARNING', report: Report): Uint8Array =>
+  told('N', severity, report);
+
+function told(type: 'E' | 'N', severity: string, { code, message: text, detail, hint }: Report): Uint8Array {
   const fields: Field[] = [];
   const field = (type: string, value: string | undefined): void => {
     if (value !== undefined) fields.push({ byte: type.charCodeAt(0) }, { text: value });
@@ -27,7 +32,7 @@ export function errorResponse(severity: Severity, { code, message: text, detail,
   field('M', text);
   field('D', detail);
   field('H', hint);
-  return message('E', ...fields, { byte: 0 });
+  return message(type, ...fields, { byte: 0 });
 }
 
 export const readyForQuery = (status: ReadyStatus): Uint8Array =>

@@ -35,7 +35,10 @@ export interface StatementFacts {
   readonly class: StatementClass;
   /** What it does to the transaction; null for a statement that runs in one. */
   readonly control: Control | null;
-  /** How the sessions below are told of it: transaction control in their words, else its text, cut after `toldLength`. */
+  /**
+   * How the sessions below are told of it: transaction control in their words, else its text, cut after `toldLength`, with the names of
+   * functions that act on its session wherever they stand.
+   */
   readonly told: readonly string[];
   readonly copy: CopyFacts | null;
   readonly refusal: Report | null;
@@ -79,7 +82,10 @@ export function factsOf(sql: string, backslashes = false): readonly StatementFac
 function facts(sql: string, watch: WordWatch): StatementFacts {
   const { start, end } = watch;
   const verb = watch.word(0);
-  const text = sql.slice(start, Math.min(end, start + toldLength));
+  const isCut = end - start > toldLength;
+  const text = isCut
+    ? [sql.slice(start, start + toldLength), ...watch.ofSession].join(' ')
+    : sql.slice(start, end);
   const copy = verb === 'COPY' ? copyOf(watch, sql.slice(start, end)) : null;
   const shared = {
     verb,
@@ -166,6 +172,10 @@ function refusalOf(verb: string, watch: WordWatch, copy: CopyFacts | null, text:
       return refusals.load;
     case 'COPY':
       return copy === null ? refusals.serverFile : null;
+    case 'DO':
+      return synchronousCommit.test(text) ? refusals.synchronousCommit : null;
+    case 'UPDATE':
+      return text.includes('pg_settings') && synchronousCommit.test(text) ? refusals.synchronousCommit : null;
     case 'DECLARE':
       return watch.holds ? refusals.holdCursor : null;
     case 'CREATE':

@@ -15,6 +15,8 @@ const sleeping: ReadonlySet<string> = new Set(['pg_sleep', 'pg_sleep_for', 'pg_s
 const changingFunctions: ReadonlySet<string> = new Set([
   'nextval',
   'setval',
+  'currval',
+  'lastval',
   'pg_advisory_xact_lock',
   'pg_advisory_xact_lock_shared',
   'pg_try_advisory_xact_lock',
@@ -27,6 +29,8 @@ const changingFunctions: ReadonlySet<string> = new Set([
   'lo_from_bytea',
   'lo_unlink',
 ]);
+/** Functions by which an engine knows what an operation does to its session, or asks of it: it is told of each of them. */
+const sessionFunctions: ReadonlySet<string> = new Set(['set_config', 'currval', 'lastval']);
 /** Words that may stand between CREATE and TEMPORARY. */
 const beforeTemporary: ReadonlySet<string> = new Set(['CREATE', 'OR', 'REPLACE', 'GLOBAL', 'LOCAL']);
 
@@ -55,6 +59,8 @@ export class WordWatch {
   sleeps = false;
   /** It calls set_config. */
   setsByFunction = false;
+  /** Functions that act on its session, by their names. */
+  readonly ofSession = new Set<string>();
   /** WITH HOLD. */
   holds = false;
   /** The last of READ ONLY and READ WRITE. */
@@ -128,6 +134,7 @@ export class WordWatch {
     if (sleeping.has(name)) this.sleeps = true;
     if (name === 'set_config') this.setsByFunction = true;
     if (changingFunctions.has(name)) this.writes = true;
+    if (sessionFunctions.has(name)) this.ofSession.add(name);
   }
 
   #word(text: string): void {

@@ -2,7 +2,7 @@
  * The files of a volume as far as its pages are at hand: it never waits, and notes which pages it would have needed. Asking for those
  * and looking again, a whole directory tree is found in a few requests, where a file system has one for each page.
  */
-import { type PageNo, pageNo, redoLimits } from '../../../../../storage/core.ts';
+import { type PageNo, pageNo, redoLimits } from '../../../../../storage/redo.ts';
 import { BlockMap } from '../../core/block-map.ts';
 import { Directories } from '../../core/directories.ts';
 import { VolumeFault } from '../../core/file-error.ts';

@@ -2,7 +2,7 @@
  * Which pages PostgreSQL's recovery will read: the WAL since the last checkpoint, and the blocks that its records change. Those are
  * in the volume as the checkpoint left them, so recovery reads each of them once, in the order of the WAL.
  */
-import { type PageNo, redoLimits } from '../../../../../storage/core.ts';
+import { type PageNo, redoLimits } from '../../../../../storage/redo.ts';
 import { controlPath } from '../../core/system-identifier.ts';
 import type { KnownFiles } from './known-files.ts';
 import { addFile, addPage, wholePages } from './start-pages.ts';

@@ -2,7 +2,7 @@
  * Which pages of catalogs and small files a start of PostgreSQL and its first statements will read: some hundred pages, one after
  * another; asked for one by one they cost a round trip each.
  */
-import { type PageNo, redoLimits } from '../../../../../storage/core.ts';
+import { type PageNo, redoLimits } from '../../../../../storage/redo.ts';
 import type { KnownFiles } from './known-files.ts';
 import { walPageBytes } from './wal-blocks.ts';
 

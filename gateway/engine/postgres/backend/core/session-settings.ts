@@ -52,7 +52,8 @@ export function readSettingsSql(own: Iterable<string>): string {
 const setting = /\bset\s+(?:session\s+|local\s+)?([a-z_][\w$]*(?:\.[a-z_][\w$]*)+)\s*(?:=|to\b)/gi;
 const configured = /\bset_config\s*\(\s*'([a-z_][\w$]*(?:\.[a-z_][\w$]*)+)'/gi;
 const changing = /^(?:SET|RESET|DISCARD ALL)$/;
-const mayChange = /\bset_config\b/i;
+/** A change of a row of `pg_settings` is one of the setting. */
+const mayChange = /\b(?:set_config|pg_settings)\b/i;
 
 /** Names that a text sets and that are an application's own: they have a dot. Lower case. */
 export function ownNames(sql: string): readonly string[] {

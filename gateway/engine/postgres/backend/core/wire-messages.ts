@@ -8,6 +8,7 @@ import type { SqlError } from '../../../../sql/sql.ts';
 
 const text = new TextDecoder();
 const headBytes = 5;
+const readyBytes = 6;
 
 /** One message within a buffer. */
 export interface WireMessage {
@@ -45,6 +46,12 @@ export function withError(answer: Uint8Array, error: Uint8Array): Uint8Array {
     return error;
   });
   return concatBytes(parts);
+}
+
+/** An answer with one message more before its last one, which is ReadyForQuery. */
+export function beforeReady(answer: Uint8Array, more: Uint8Array): Uint8Array {
+  const at = answer.length - readyBytes;
+  return concatBytes([answer.subarray(0, at), more, answer.subarray(at)]);
 }
 
 /** Up to the first zero. */

@@ -11,20 +11,20 @@ import {
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { monotonicMs } from '../../storage/index.ts';
-import { RateLimit } from '../../telemetry/core.ts';
+import { monotonicMs } from '../../../storage/index.ts';
+import { RateLimit } from '../../../telemetry/core.ts';
 import {
   type CertificateFiles,
   type CertificateLog,
   readCertificate,
   tlsVersionMin,
   watchCertificate,
-} from '../access/certificate.ts';
-import { type Bound, ConnectionSlots } from '../access/core/connection-slots.ts';
-import { closingAnswer, endWith } from '../access/last-words.ts';
-import type { GatewayLimits } from '../hrana/core/protocol-limits.ts';
-import { encodeErrorBody } from '../sql/error-body.ts';
-import { adviseError } from '../sql/errors.ts';
+} from '../../access/certificate.ts';
+import { type Bound, ConnectionSlots } from '../../access/core/connection-slots.ts';
+import { closingAnswer, endWith } from '../../access/last-words.ts';
+import type { GatewayLimits } from '../../hrana/core/protocol-limits.ts';
+import { encodeErrorBody } from '../../sql/error-body.ts';
+import { adviseError } from '../../sql/errors.ts';
 
 export interface ListenerOptions {
   /** Null for plain text. */
