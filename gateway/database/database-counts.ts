@@ -1,6 +1,7 @@
 /** What is counted of one database, and how long the operation that woke it took to be answered. */
 import { monotonicMs } from '../../storage/index.ts';
 import { type Counter, type MetricRegistry, metrics } from '../../telemetry/index.ts';
+import type { Engine } from '../engine/engine.ts';
 import type { GatewayVolume } from '../reign/gateway-volume.ts';
 
 export class DatabaseCounts {
@@ -76,12 +77,14 @@ export class DatabaseCounts {
     counts.with({ ...labels, state: 'running' }).set(threads);
     counts.with({ ...labels, state: 'busy' }).set(busy);
     counts.with({ ...labels, state: 'most' }).set(most);
+    const memory = this.registry.gauge(metrics.engineMemory);
+    const scratch = this.registry.gauge(metrics.scratch);
     for (const kind of ['writer', 'reader'] as const) {
-      const bytes = engines.reduce((sum, one) => sum + (one.kind === kind ? one.engine.heapBytes : 0), 0);
-      this.registry
-        .gauge(metrics.engineMemory)
-        .with({ ...labels, engine: kind })
-        .set(bytes);
+      const ofKind = engines.filter((one) => one.kind === kind);
+      const sum = (bytesOf: (engine: Engine) => number): number =>
+        ofKind.reduce((bytes, { engine }) => bytes + bytesOf(engine), 0);
+      memory.with({ ...labels, engine: kind }).set(sum(({ heapBytes }) => heapBytes));
+      scratch.with({ ...labels, engine: kind }).set(sum(({ scratchBytes }) => scratchBytes));
     }
   }
 }

@@ -15,6 +15,8 @@ export class EngineSession {
   readonly engine: Engine;
   /** What the next operation that is not given a state begins with. */
   state: StreamState = freshStream;
+  /** By its last answer it has a transaction, temporary objects or attached databases in the worker. */
+  hasOpen: boolean = false;
   private closed: boolean = false;
   /** Operations under way. */
   private away = 0;

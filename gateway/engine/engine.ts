@@ -33,6 +33,7 @@ import type { HandedOver, Handover } from './engine-handover.ts';
 import { EngineInterrupt } from './engine-interrupt.ts';
 import { EngineSession } from './engine-stream.ts';
 import { type EngineThread, type EngineThreadOptions, startEngineThread } from './engine-thread.ts';
+import { sharedClockMs } from './shared-clock.ts';
 
 /** A page that no storage node gives within this time is not waited for. */
 const pageReadMs = 10_000;
@@ -270,12 +271,28 @@ export class Engine {
     return true;
   }
 
+  /** The number of the operation sent last; 0 before the first. */
+  get lastOperation(): number {
+    return this.operations;
+  }
+
+  /** Withdraws what was sent up to an operation, has not begun, and is of a stream that has nothing open here. */
+  withdrawThrough(last: number, error: SqlError): void {
+    for (const [id, { session }] of [...this.pending.entries()])
+      if (!session.hasOpen && EngineShared.isThrough(id, last)) this.withdraw(id, error);
+  }
+
   /** As `takeBack`, and answers it with an error. */
   withdraw(id: number, { code, message }: SqlError): boolean {
     const operation = this.pending.get(id);
     if (operation === undefined || !this.takeBack(id)) return false;
     queueMicrotask(() => operation.take(refusal(code, message)));
     return true;
+  }
+
+  /** How long an operation that writes waits before it is told; null where the worker itself says so in time. */
+  get queueMs(): number | null {
+    return this.options.kind === 'postgres' ? null : this.limits.writeQueueMs;
   }
 
   /** Stops an operation that runs, as soon as SQLite can be interrupted; it is answered with SQLITE_INTERRUPT. */
@@ -308,6 +325,11 @@ export class Engine {
   /** Memory that its SQLite has taken, bytes. */
   get heapBytes(): number {
     return this.shared.heapBytes;
+  }
+
+  /** What its files of transactions take on disk, bytes. */
+  get scratchBytes(): number {
+    return this.shared.scratchBytes;
   }
 
   /** Operations without an answer. */
@@ -343,6 +365,8 @@ export class Engine {
       this.durableTold = this.durable;
       batch.unshift({ kind: 'durable', lsn: lsn(this.durable) });
     }
+    // A worker that does nothing takes it at once.
+    if (batch.length > 0 && this.shared.running !== 0) batch.unshift({ kind: 'sent', atMs: sharedClockMs() });
     if (batch.length > 0) this.worker.postMessage(packToWorker(batch));
   }
 
@@ -361,6 +385,7 @@ export class Engine {
       if (operation === undefined) assert.fail(`the worker answered operation ${id}, which is not pending`);
       const answer = counted ? { ...given, state: stateBehind(operation.state, given) } : given;
       operation.session.arrive(answer.state ?? operation.state);
+      operation.session.hasOpen = !answer.autocommit || answer.holds;
       operation.take(obsolete ? this.afterReplacement(answer, rerunnable) : answer);
     }
     for (const { id, bytes } of message.peeked) this.peeks.get(id)?.(bytes);

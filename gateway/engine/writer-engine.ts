@@ -6,7 +6,7 @@
 import { every, type Lsn, monotonicMs } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
 import { sqlError } from '../sql/errors.ts';
-import { EngineLife } from './core/engine-life.ts';
+import { EngineLife, SentMarks } from './core/engine-life.ts';
 import type { EngineMode } from './core/engine-protocol.ts';
 import type { Engine } from './engine.ts';
 import type { EngineSession } from './engine-stream.ts';
@@ -34,6 +34,7 @@ export class WriterEngine {
   private lost = false;
   private generationNow = 0;
   private life = new EngineLife();
+  private sent = new SentMarks();
   private endLooking: (() => void) | null = null;
 
   constructor(options: WriterEngineOptions) {
@@ -60,6 +61,7 @@ export class WriterEngine {
     this.engineNow = await this.options.start((error) => this.lose(error.message));
     this.lost = false;
     this.life = new EngineLife();
+    this.sent = new SentMarks();
     this.endLooking ??= every(lookEveryMs, () => this.look());
   }
 
@@ -145,10 +147,23 @@ export class WriterEngine {
     this.options.onLost(reason);
   }
 
+  /** What has waited too long for a thread that is busy is told: nothing of it has happened. */
+  private refuseOverdue(engine: Engine): void {
+    const { queueMs } = engine;
+    if (queueMs === null) return;
+    const nowMs = monotonicMs();
+    this.sent.note(engine.lastOperation, nowMs);
+    const last = this.sent.olderThan(queueMs, nowMs);
+    if (last === null || engine.pendingOperations === 0) return;
+    const text = `The statement waited writeQueueMs = ${queueMs} for the writer: another statement has kept its thread. Try again after a pause.`;
+    engine.withdrawThrough(last, sqlError('SQLITE_BUSY', text));
+  }
+
   private look(): void {
     if (this.engineNow === null || this.lost) return;
     const { life, pendingOperations } = this.engineNow;
     this.life.look(life, pendingOperations > 0, monotonicMs());
+    this.refuseOverdue(this.engineNow);
     const { silentMs } = this.life;
     if (silentMs > this.options.engineSilenceMs)
       this.lose(`a statement has kept its thread for ${Math.round(silentMs)} ms and cannot be interrupted`);

@@ -1,66 +1,32 @@
-/** A script's operations on the streams of a gateway, over HTTP. */
-import { z } from 'zod';
+/** A script's operations on the streams of a gateway. */
 import { type Answer, description, type Outcome, ownColumns, type StatementAnswer } from './answer.ts';
 import { namePrefix, type Operation, renamed, wireRequest } from './script.ts';
 import { cell, settingPragma } from './stock-stream.ts';
-
-const requestMs = 60_000;
-
-const column = z.object({ name: z.string().nullable(), decltype: z.string().nullish() });
-const value = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('null') }),
-  z.object({ type: z.literal('integer'), value: z.string() }),
-  z.object({ type: z.literal('float'), value: z.number() }),
-  z.object({ type: z.literal('text'), value: z.string() }),
-  z.object({ type: z.literal('blob'), base64: z.string() }),
-]);
-const statementResult = z.object({
-  cols: z.array(column),
-  rows: z.array(z.array(value)),
-  affected_row_count: z.number(),
-  last_insert_rowid: z.string().nullable(),
-});
-const error = z.object({ message: z.string(), code: z.string().nullish() });
-const response = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('execute'), result: statementResult }),
-  z.object({
-    type: z.literal('batch'),
-    result: z.object({
-      step_results: z.array(statementResult.nullable()),
-      step_errors: z.array(error.nullable()),
-    }),
-  }),
-  z.object({ type: z.literal('sequence') }),
-  z.object({
-    type: z.literal('describe'),
-    result: z.object({ params: z.array(z.unknown()), cols: z.array(column), is_readonly: z.boolean() }),
-  }),
-  z.object({ type: z.literal('get_autocommit'), is_autocommit: z.boolean() }),
-  z.object({ type: z.literal('close') }),
-]);
-const pipelineResult = z.object({
-  baton: z.string().nullable(),
-  results: z.array(
-    z.discriminatedUnion('type', [
-      z.object({ type: z.literal('ok'), response }),
-      z.object({ type: z.literal('error'), error }),
-    ]),
-  ),
-});
-type Result = z.infer<typeof pipelineResult>['results'][number];
+import {
+  type Result,
+  type Transport,
+  transportOf,
+  type Way,
+  type WireColumn,
+  type WireError,
+  type WireResult,
+  type WireValue,
+} from './ways.ts';
 
 export class GatewayStream {
+  private readonly way: Way;
   private readonly url: string;
   private readonly own: string;
-  private baton: string | null = null;
+  private transport: Transport | null = null;
 
   /** @param own the prefix of this run's names, in place of `namePrefix`. */
-  constructor(url: string, own: string) {
+  constructor(url: string, own: string, way: Way = 'pipeline') {
     this.url = url;
     this.own = own;
+    this.way = way;
   }
 
-  /** Runs operations, `pipeline` of them in a request. What is no answer of the protocol is an error of code `HTTP`. */
+  /** Runs operations, `pipeline` of them at a time. What is no answer of the protocol is an error of code `HTTP`. */
   async run(operations: readonly Operation[], pipeline: number): Promise<readonly Answer[]> {
     const answers: Answer[] = [];
     let waiting: Exclude<Operation, { kind: 'reopen' }>[] = [];
@@ -83,15 +49,18 @@ export class GatewayStream {
   }
 
   async close(): Promise<void> {
-    if (this.baton !== null) await this.post([{ type: 'close' }]);
-    this.baton = null;
+    await this.transport?.close();
+    this.transport = null;
   }
 
   private async send(
     operations: readonly Exclude<Operation, { kind: 'reopen' }>[],
   ): Promise<readonly Answer[]> {
     const autocommit = { type: 'get_autocommit' };
-    const results = await this.post(operations.flatMap((one) => [wireRequest(one, this.own), autocommit]));
+    this.transport ??= transportOf(this.way, this.url);
+    const results = await this.transport.post(
+      operations.flatMap((one) => [wireRequest(one, this.own), autocommit]),
+    );
     return operations.map((operation, at) => {
       const state = results[2 * at + 1];
       return {
@@ -100,28 +69,6 @@ export class GatewayStream {
           state?.type !== 'ok' || state.response.type !== 'get_autocommit' || state.response.is_autocommit,
       };
     });
-  }
-
-  private async post(requests: readonly object[]): Promise<readonly Result[]> {
-    const failed = (message: string): readonly Result[] => {
-      this.baton = null;
-      return requests.map(() => ({ type: 'error', error: { code: 'HTTP', message } }));
-    };
-    try {
-      const answer = await fetch(`${this.url}/v3/pipeline`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({ baton: this.baton, requests }),
-        signal: AbortSignal.timeout(requestMs),
-      });
-      const text = await answer.text();
-      if (!answer.ok) return failed(`${answer.status} ${text}`);
-      const { baton, results } = pipelineResult.parse(JSON.parse(text));
-      this.baton = baton;
-      return results;
-    } catch (cause) {
-      return failed(String(cause));
-    }
   }
 
   private outcome(operation: Operation, result: Result | undefined): Outcome {
@@ -156,14 +103,14 @@ export class GatewayStream {
     return renamed(text, this.own, namePrefix);
   }
 
-  private columns(columns: readonly z.infer<typeof column>[]) {
+  private columns(columns: readonly WireColumn[]) {
     return columns.map(({ name, decltype }) => ({
       name: name === null ? null : this.name(name),
       decltype: decltype ?? null,
     }));
   }
 
-  private result(result: z.infer<typeof statementResult>): StatementAnswer {
+  private result(result: WireResult): StatementAnswer {
     return {
       kind: 'result',
       columns: ownColumns(this.columns(result.cols)),
@@ -173,7 +120,7 @@ export class GatewayStream {
     };
   }
 
-  private cell(one: z.infer<typeof value>): string {
+  private cell(one: WireValue): string {
     switch (one.type) {
       case 'null':
         return cell(null);
@@ -188,7 +135,7 @@ export class GatewayStream {
     }
   }
 
-  private failed({ code, message }: z.infer<typeof error>): StatementAnswer {
+  private failed({ code, message }: WireError): StatementAnswer {
     return { kind: 'error', code: code ?? 'none', message: this.name(message) };
   }
 }

@@ -6,6 +6,7 @@ import type { BatchCondition, SqlValue } from '../../gateway/sql/sql.ts';
 import { Prng } from '../simulation/world/prng.ts';
 import type { Operation, Script, Statement, Step } from './script.ts';
 import { byTheme, plain, themes } from './statements.ts';
+import { ways } from './ways.ts';
 
 /** Runs of operations that only together say anything. */
 const motifs: readonly ((chance: Prng) => readonly Operation[])[] = [
@@ -178,5 +179,6 @@ export function scriptOf(seed: number, length = 14): Script {
     if (chance.perMille(60)) operations.push(...chance.pick(motifs)(chance));
     else operations.push(operation(chance, statement));
   }
-  return { seed, pipeline: chance.pick([1, 1, 4, 16]), operations: [...operations, ...audit] };
+  const way = Prng.fromSeed(seed).stream('way').pick(ways);
+  return { seed, pipeline: chance.pick([1, 1, 4, 16]), way, operations: [...operations, ...audit] };
 }

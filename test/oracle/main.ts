@@ -13,6 +13,7 @@ import {
 } from './oracle.ts';
 import { differing } from './run-scripts.ts';
 import { type Script, setUpAsShell } from './script.ts';
+import { ways } from './ways.ts';
 
 const usage = `node test/oracle/main.ts [--scripts N] [--seed S] [options]
 
@@ -25,6 +26,7 @@ Runs N scripts, from seed S on, through the primary and through a secondary regi
   --secondary URL   another region's (http://127.0.0.1:7031)
   --only NAME       primary or secondary
   --engine          no deployment: the engine alone, as a writer and as a reader that hands on
+  --way W           how streams reach the gateway: ${ways.join(', ')}; each script has its own where nothing is said
   --reports N       kinds of difference that are made small and shown, for each of the two (5)
   --foreign-keys V  what streams begin with, on or off (on)
 `;
@@ -39,6 +41,7 @@ const { values } = parseArgs({
     secondary: { type: 'string', default: 'http://127.0.0.1:7031' },
     only: { type: 'string' },
     engine: { type: 'boolean', default: false },
+    way: { type: 'string' },
     reports: { type: 'string', default: '5' },
     'foreign-keys': { type: 'string', default: 'on' },
     help: { type: 'boolean', default: false },
@@ -49,6 +52,12 @@ function number(name: 'scripts' | 'seed' | 'length' | 'lanes' | 'reports'): numb
   const value = Number(values[name]);
   if (Number.isSafeInteger(value) && value >= 0) return value;
   process.stderr.write(`--${name} is a whole number, not ${values[name]}\n\n${usage}`);
+  process.exit(2);
+}
+
+const way = ways.find((one) => one === values.way);
+if (values.way !== undefined && way === undefined) {
+  process.stderr.write(`--way is one of ${ways.join(', ')}, not ${values.way}\n\n${usage}`);
   process.exit(2);
 }
 
@@ -124,9 +133,10 @@ async function onDeployment(stock: StockSqlite, scripts: readonly Script[]): Pro
 
 /** @returns the exit code */
 async function main(): Promise<number> {
-  const scripts = Array.from({ length: number('scripts') }, (_, at) =>
-    scriptOf(number('seed') + at, number('length')),
-  );
+  const scripts = Array.from({ length: number('scripts') }, (_, at) => {
+    const script = scriptOf(number('seed') + at, number('length'));
+    return { ...script, way: way ?? script.way };
+  });
   const stock = new StockSqlite(values['foreign-keys'] !== 'off');
   try {
     return (await (values.engine ? onEngine : onDeployment)(stock, scripts)) ? 0 : 1;

@@ -72,7 +72,7 @@ export class GatewayTarget implements Target {
   async run(script: Script): Promise<readonly Answer[]> {
     await this.primary(setUp);
     if (this.url !== this.primaryUrl) await this.level();
-    const stream = new GatewayStream(this.url, this.own);
+    const stream = new GatewayStream(this.url, this.own, script.way);
     try {
       return await stream.run(script.operations, script.pipeline);
     } finally {
@@ -187,6 +187,7 @@ export async function shrink(
   const { operations } = found.script;
   await attempt({ ...found.script, operations: operations.slice(0, found.at + 1) });
   if (best.script.pipeline > 1) await attempt({ ...best.script, pipeline: 1 });
+  if (best.script.way !== 'pipeline') await attempt({ ...best.script, way: 'pipeline' });
   for (let size = best.script.operations.length >> 1; size >= 1; size >>= 1) {
     // From the end, since what is in front is what made it so.
     for (let to = best.script.operations.length; to > 0; to -= size) {
@@ -217,7 +218,7 @@ export function report({ target, script, at, stock, sextant }: Divergence): stri
     (operation, index) => `${index === at ? '→' : ' '} ${operationText(operation)}`,
   );
   return [
-    `seed ${script.seed}, ${target}: differs from stock SQLite`,
+    `seed ${script.seed}, ${target}${script.way === 'pipeline' ? '' : ` by ${script.way}`}: differs from stock SQLite`,
     ...lines,
     `  stock SQLite: ${answerText(stock)}`,
     `  ${target}: ${answerText(sextant)}`,

@@ -1,5 +1,6 @@
 /** What one client does on one stream after another: Hrana operations over a small schema, and how a person reads them. */
 import type { BatchCondition, SqlValue } from '../../gateway/sql/sql.ts';
+import type { Request, Way } from './ways.ts';
 
 export interface Statement {
   readonly sql: string;
@@ -22,8 +23,9 @@ export type Operation =
 
 export interface Script {
   readonly seed: number;
-  /** Operations sent in one HTTP request. */
+  /** Operations sent at a time. */
   readonly pipeline: number;
+  readonly way: Way;
   readonly operations: readonly Operation[];
 }
 
@@ -110,7 +112,7 @@ const wireStatement = ({ sql, args }: Statement, own: string) => ({
 });
 
 /** An operation as a request of a Hrana pipeline. @param own stands for `namePrefix` there. */
-export function wireRequest(operation: Exclude<Operation, { kind: 'reopen' }>, own: string): object {
+export function wireRequest(operation: Exclude<Operation, { kind: 'reopen' }>, own: string): Request {
   switch (operation.kind) {
     case 'execute':
       return { type: 'execute', stmt: wireStatement(operation.statement, own) };

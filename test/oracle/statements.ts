@@ -1,6 +1,7 @@
 /** Statements by theme: what a client may do with one stream that leaves something in it. Pure. */
 import type { Prng } from '../simulation/world/prng.ts';
 import { amount, bound, key, type Make, odd, say, word } from './make.ts';
+import { byMixedTheme, type MixedTheme, mixedThemes } from './mixed-statements.ts';
 import { byTableTheme, type TableTheme, tableThemes } from './table-statements.ts';
 
 const streamThemes = [
@@ -21,8 +22,8 @@ const streamThemes = [
 ] as const;
 type StreamTheme = (typeof streamThemes)[number];
 
-export const themes = [...streamThemes, ...tableThemes] as const;
-export type Theme = StreamTheme | TableTheme;
+export const themes = [...streamThemes, ...tableThemes, ...mixedThemes] as const;
+export type Theme = StreamTheme | TableTheme | MixedTheme;
 
 /** A table that real, temporary and attached databases have in turn. */
 const somewhere = (chance: Prng): string =>
@@ -421,4 +422,8 @@ const byStreamTheme: Readonly<Record<StreamTheme, readonly Make[]>> = {
 };
 
 /** The first of a theme makes what the others use. */
-export const byTheme: Readonly<Record<Theme, readonly Make[]>> = { ...byStreamTheme, ...byTableTheme };
+export const byTheme: Readonly<Record<Theme, readonly Make[]>> = {
+  ...byStreamTheme,
+  ...byTableTheme,
+  ...byMixedTheme,
+};

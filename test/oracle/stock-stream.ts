@@ -40,7 +40,8 @@ const writeActions: ReadonlySet<number> = new Set([
 export function cell(value: unknown): string {
   if (value === null) return 'null';
   if (typeof value === 'bigint') return `${value}`;
-  if (typeof value === 'number') return `float ${value}`;
+  // Infinite floats leave as NULL.
+  if (typeof value === 'number') return Number.isFinite(value) ? `float ${value}` : 'null';
   if (typeof value === 'string') return `'${value}'`;
   if (value instanceof Uint8Array) return `x'${Buffer.from(value).toString('hex')}'`;
   throw new Error(`SQLite answered with a ${typeof value}`);

@@ -30,3 +30,23 @@ export class EngineLife {
     return this.silence;
   }
 }
+
+/**
+ * Which operations were sent long ago, at no cost for each of them: now and then it is noted which one was sent last, so that
+ * all up to that are at least as old.
+ */
+export class SentMarks {
+  private marks: { readonly last: number; readonly atMs: number }[] = [];
+
+  /** Notes the number of the operation sent last. */
+  note(last: number, nowMs: number): void {
+    this.marks.push({ last, atMs: nowMs });
+  }
+
+  /** The last operation that was sent `ageMs` ago or earlier, as far as was noted; null when none is known to be that old. */
+  olderThan(ageMs: number, nowMs: number): number | null {
+    const old = this.marks.filter(({ atMs }) => nowMs - atMs >= ageMs);
+    this.marks.splice(0, Math.max(0, old.length - 1));
+    return old.at(-1)?.last ?? null;
+  }
+}

@@ -15,6 +15,8 @@ export interface EngineLimits {
   readonly groupStatements: number;
   /** A group takes no more when it has been open for so long: what it wrote is to be on its way. */
   readonly groupMs: number;
+  /** What a statement in a group with others may change; one that changes more commits by itself. */
+  readonly groupBytes: number;
   /** A write transaction idle for this long is rolled back when another write waits. */
   readonly writeIdleMs: number;
   /** A write transaction older than this is rolled back when another write waits, idle or not. */
@@ -89,6 +91,7 @@ export const defaultEngineLimits: EngineLimits = {
   writeQueueMax: 10_000,
   groupStatements: 256,
   groupMs: 2,
+  groupBytes: 8 * mebibyte,
   writeIdleMs: 5_000,
   writeAgeMs: 30_000,
   writerReadMs: 1_000,
@@ -131,6 +134,8 @@ export function engineLimitsProblem(limits: EngineLimits): string | null {
   }
   if (limits.groupStatements * commitBytesMax > redoLimits.framePayloadBytesMax)
     return `groupStatements = ${limits.groupStatements} commits do not fit a frame of ${redoLimits.framePayloadBytesMax} bytes`;
+  if (limits.groupBytes <= limits.connectionCacheBytes)
+    return 'groupBytes must exceed connectionCacheBytes, which a connection may take without a change';
   if (limits.idleConnections > limits.connections) return 'idleConnections must not exceed connections';
   if (limits.heldConnections >= limits.connections)
     return 'heldConnections must leave connections for statements outside transactions';

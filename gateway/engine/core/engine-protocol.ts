@@ -72,6 +72,8 @@ export type ToWorker =
       readonly operation: SqlOperation;
     }
   | { readonly kind: 'closeSession'; readonly session: number }
+  /** When what follows was sent, by `sharedClockMs`: the worker was busy, and may take it late. */
+  | { readonly kind: 'sent'; readonly atMs: number }
   /** A reign is about to begin: what takes a while and needs no page may be done. */
   | { readonly kind: 'warm' }
   | { readonly kind: 'redo'; readonly frames: Uint8Array; readonly vdl: Lsn }

@@ -21,7 +21,9 @@ const word = {
   misses: 6,
   /** Memory of SQLite, in pages of WebAssembly. */
   heap: 7,
-  claims: 8,
+  /** Files of transactions, in units of `scratchUnitBytes`. */
+  scratch: 8,
+  claims: 9,
 } as const;
 
 /** What has become of an operation, by its number modulo `claimsMax`. */
@@ -30,6 +32,8 @@ const claim = { waiting: 0, begun: 1, takenBack: 2, cancelled: 3 } as const;
 /** More operations than this are never under way in one engine. A power of two. */
 export const claimsMax = 131_072;
 const wasmPageBytes = 65_536;
+/** What is counted goes beyond what a word holds. */
+const scratchUnitBytes = 4_096;
 /** Numbers of operations begin again at 1 after this. */
 const operationMax = 0x7fff_ffff;
 
@@ -52,6 +56,11 @@ export class EngineShared {
   /** The number after `id`. */
   static next(id: number): number {
     return id >= operationMax ? 1 : id + 1;
+  }
+
+  /** Whether an operation is `last` or was sent before it; neither is older than half of all numbers. */
+  static isThrough(id: number, last: number): boolean {
+    return (last - id + operationMax) % operationMax < operationMax / 2;
   }
 
   setGeneration(generation: number): void {
@@ -107,6 +116,11 @@ export class EngineShared {
     return Atomics.load(this.words, word.heap) * wasmPageBytes;
   }
 
+  /** What its files of transactions take on disk, bytes; rounded up to pages. */
+  get scratchBytes(): number {
+    return Atomics.load(this.words, word.scratch) * scratchUnitBytes;
+  }
+
   // ---- what the worker does
 
   get generation(): number {
@@ -120,6 +134,10 @@ export class EngineShared {
 
   setHeap(bytes: number): void {
     Atomics.store(this.words, word.heap, Math.ceil(bytes / wasmPageBytes));
+  }
+
+  setScratch(bytes: number): void {
+    Atomics.store(this.words, word.scratch, Math.ceil(bytes / scratchUnitBytes));
   }
 
   isCancelled(id: number): boolean {

@@ -56,8 +56,11 @@ export class WriteSlot {
     return this.holder?.owner === owner;
   }
 
-  /** Asks for the slot. A queued owner is granted by a later `release`, `setBlocked` or `cancel`. */
-  request(owner: number, now: number): 'granted' | 'queued' | 'full' {
+  /**
+   * Asks for the slot. A queued owner is granted by a later `release`, `setBlocked` or `cancel`.
+   * @param since when its wait began, which may have been elsewhere.
+   */
+  request(owner: number, now: number, since = now): 'granted' | 'queued' | 'full' {
     if (this.holder?.owner === owner) {
       this.holder.idleSince = null;
       return 'granted';
@@ -69,7 +72,7 @@ export class WriteSlot {
       return 'granted';
     }
     if (this.waiters.length >= this.limits.queueMax) return 'full';
-    this.waiters.push({ owner, since: now });
+    this.waiters.push({ owner, since });
     return 'queued';
   }
 

@@ -22,12 +22,14 @@ export class ScratchError extends Error {
 export class ScratchSpace {
   private readonly bytesMax: number;
   private readonly folder: () => string;
+  private readonly onUse: (bytes: number) => void;
   private used = 0;
 
-  /** @param folder asked when a file is opened. @param bytesMax of all files together. */
-  constructor(folder: () => string, bytesMax: number) {
+  /** @param folder asked when a file is opened. @param bytesMax of all files together. @param onUse told what they take. */
+  constructor(folder: () => string, bytesMax: number, onUse: (bytes: number) => void = () => undefined) {
     this.folder = folder;
     this.bytesMax = bytesMax;
+    this.onUse = onUse;
   }
 
   /** @throws ScratchError when the folder takes no file. */
@@ -47,12 +49,17 @@ export class ScratchSpace {
   take(bytes: number): void {
     if (this.used + bytes > this.bytesMax)
       throw new ScratchError(`What is open at the writer needs more than scratchBytes = ${this.bytesMax}`);
-    this.used += bytes;
+    this.use(bytes);
   }
 
   /** A file gives room back. */
   giveBack(bytes: number): void {
-    this.used -= bytes;
+    this.use(-bytes);
+  }
+
+  private use(more: number): void {
+    this.used += more;
+    this.onUse(this.used);
   }
 }
 

@@ -299,6 +299,7 @@ export class Connection {
       word,
       readonly,
       writes: !readonly && !isExplain && (authorizer.writesMain || !authorizer.writesOther),
+      onlyMain: authorizer.writesMain && !authorizer.writesOther,
       begins: authorizer.begins,
       beginsReadonly: authorizer.begins && isReadonlyBegin(wasm.heap().toString('utf8', text, tail)),
       marks: authorizer.marks || authorizer.undoes,

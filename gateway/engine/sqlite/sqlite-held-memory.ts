@@ -22,6 +22,8 @@ export class HeldMemory {
   private databases: readonly HeldDatabase[] = [];
   /** As it was last measured. */
   bytes = 0;
+  /** What the statement that runs may add, to any of the databases. */
+  private moreBytes = 0;
 
   constructor(connection: Measured) {
     this.connection = connection;
@@ -54,10 +56,19 @@ export class HeldMemory {
 
   /** Lets the next statement add so many bytes to each database. */
   bound(moreBytes: number): void {
+    this.moreBytes = moreBytes;
     for (const { name, pages, pageBytes, canBound } of this.databases) {
       if (!canBound) continue;
       const more = Math.max(0, Math.floor(moreBytes / Math.max(1, pageBytes)));
       this.connection.ask(`PRAGMA ${name}.max_page_count=${Math.max(1, pages + more)}`);
     }
+  }
+  /**
+   * Whether a statement that found no room met that bound. SQLite says the same of an AUTOINCREMENT at its end, and of a
+   * `max_page_count` of main; and what the statement had added is gone by now. But its pages were in memory.
+   * @param grownBytes the most that SQLite's memory grew by meanwhile. Half of it may have come free elsewhere.
+   */
+  metBound(grownBytes: number): boolean {
+    return 2 * grownBytes >= this.moreBytes;
   }
 }

@@ -9,6 +9,9 @@ import type { Pointer, SqliteWasm } from './sqlite-wasm.ts';
 
 const ok = 0;
 
+/** Told to nobody: the statement runs again. */
+const tooMuchForGroup = sqlError('SQLITE_BUSY', 'The statement changes too much to commit with others.');
+
 /** What SQLite keeps per connection and users expect per stream. */
 export interface SessionCounters {
   changes: number;
@@ -49,6 +52,8 @@ export class SqliteRuntime {
   readonly totalChangesCall: Pointer;
   /** `performance.now()` at which the statement that runs has to give way to others that wait. */
   yieldsAt = Number.POSITIVE_INFINITY;
+  /** What the transaction may have changed before the statement that runs is stopped, bytes. */
+  changesMax = Number.POSITIVE_INFINITY;
   private heapAtStart = -1;
   /** The connection that prepares or runs; callbacks refer to it. */
   active: Connection | null = null;
@@ -96,6 +101,8 @@ export class SqliteRuntime {
         'SEXTANT_LIMIT',
         `The statement read at the writer for longer than writerReadMs = ${limits.writerReadMs} while others waited, and was stopped. BEGIN READONLY runs elsewhere and may take longer`,
       );
+    if (this.changesMax < Number.POSITIVE_INFINITY && (this.active?.changedBytes() ?? 0) > this.changesMax)
+      return tooMuchForGroup;
     return this.heapReason() ?? guard.stopReason();
   }
 

@@ -14,6 +14,8 @@ export interface PreparedStatement {
   readonly word: string;
   /** True when it writes to the volume; a write to a temporary table does not. */
   readonly writes: boolean;
+  /** It writes to the volume, and neither to temporary objects nor to attached databases. */
+  readonly onlyMain: boolean;
   readonly readonly: boolean;
   /** BEGIN, or a SAVEPOINT that may be one. */
   readonly begins: boolean;

@@ -98,6 +98,9 @@ function isMemory(value: unknown): value is WasmMemory {
   );
 }
 
+const memoryUsed = 0; // SQLITE_STATUS_MEMORY_USED
+const statusBytes = 8;
+
 /** The import by which SQLite's allocator makes its memory larger. */
 const growImport = 'emscripten_resize_heap';
 
@@ -196,9 +199,26 @@ export class SqliteWasm {
 
   /** Memory SQLite has allocated, bytes. */
   heapUsed(): number {
-    if (this.status === 0) this.status = this.call.malloc(16);
-    if (this.status === 0 || this.call.sqlite3_status(0, this.status, this.status + 8, 0) !== 0) return 0;
-    return this.heap().readInt32LE(this.status);
+    return this.memoryStatus(false) ? this.heap().readInt32LE(this.status) : 0;
+  }
+
+  /** Counts `heapMost` anew from here. @returns what is allocated, bytes */
+  markHeap(): number {
+    return this.memoryStatus(true) ? this.heap().readInt32LE(this.status) : 0;
+  }
+
+  /** The most that was allocated at any time since `markHeap`, bytes. */
+  heapMost(): number {
+    return this.memoryStatus(false) ? this.heap().readInt32LE(this.status + statusBytes) : 0;
+  }
+
+  /** Asks for the memory that is allocated, and for the most that was. */
+  private memoryStatus(reset: boolean): boolean {
+    if (this.status === 0) this.status = this.call.malloc(2 * statusBytes);
+    const { status } = this;
+    return (
+      status !== 0 && this.call.sqlite3_status(memoryUsed, status, status + statusBytes, Number(reset)) === 0
+    );
   }
 
   /** The string at a pointer; null at NULL. */

@@ -7,6 +7,7 @@ import type { EngineLimits } from '../core/engine-limits.ts';
 import type { PageStore } from '../core/page-store.ts';
 import { Connection } from '../sqlite/sqlite-connection.ts';
 import type { SqliteRuntime } from '../sqlite/sqlite-runtime.ts';
+import type { PreparedStatement } from '../sqlite/sqlite-statement.ts';
 
 export class ConnectionPool {
   private runtime: SqliteRuntime;
@@ -15,6 +16,8 @@ export class ConnectionPool {
   private idle: Connection[] = [];
   private open = 0;
   private held = 0;
+  /** SQLite's memory before the statement that may fill them, bytes. */
+  private heapBefore = 0;
 
   /** @param store the pages new connections read. */
   constructor(runtime: SqliteRuntime, limits: EngineLimits, store: () => PageStore) {
@@ -72,12 +75,19 @@ export class ConnectionPool {
     connection.heldMemory.bound(
       Math.min(streamTempBytes - connection.heldMemory.bytes, tempBytes - this.held),
     );
+    this.heapBefore = this.runtime.wasm.markHeap();
   }
 
   /** After it. @returns its outcome, where the bound is named that it met. */
-  afterGrowth<T>(connection: Connection, outcome: SqlOutcome<T>): SqlOutcome<T> {
+  afterGrowth<T>(
+    connection: Connection,
+    { onlyMain }: PreparedStatement,
+    outcome: SqlOutcome<T>,
+  ): SqlOutcome<T> {
+    const grownBytes = this.runtime.wasm.heapMost() - this.heapBefore;
     this.measureHeld(connection);
     if (outcome.ok || outcome.error.code !== 'SQLITE_FULL') return outcome;
+    if (onlyMain || !connection.heldMemory.metBound(grownBytes)) return outcome;
     const { streamTempBytes, tempBytes } = this.limits;
     return failure(
       'SQLITE_FULL',

@@ -26,6 +26,7 @@ import { PageStore } from '../core/page-store.ts';
 import { Handover } from '../engine-handover.ts';
 import type { HeapTurns } from '../engine-heap-turns.ts';
 import { ScratchSpace } from '../scratch/scratch-space.ts';
+import { sharedClockMs } from '../shared-clock.ts';
 import { CommitLog } from './engine-commits.ts';
 import { PageReader } from './page-misses.ts';
 
@@ -96,6 +97,8 @@ export class EngineDesk {
   private reported: Lsn = zeroLsn;
   private reportedGeneration = -1;
   private timer: NodeJS.Timeout | null = null;
+  /** How long the operations that are taken now have waited for this thread. */
+  waitedMs = 0;
 
   constructor(options: DeskOptions) {
     const { limits, shared } = options.data;
@@ -104,7 +107,11 @@ export class EngineDesk {
     this.shared = new EngineShared(shared);
     this.storeNow = this.newStore();
     this.redo = new RedoQueue(zeroLsn, limits.earlyRedoBytes);
-    this.scratch = new ScratchSpace(() => this.scratchFolder, limits.scratchBytes);
+    this.scratch = new ScratchSpace(
+      () => this.scratchFolder,
+      limits.scratchBytes,
+      (used) => this.shared.setScratch(used),
+    );
     this.commits = new CommitLog({
       limits,
       space: this.scratch,
@@ -225,6 +232,7 @@ export class EngineDesk {
 
   receive(batch: readonly ToWorker[]): void {
     const work = this.worker();
+    this.waitedMs = 0;
     this.lastFlush = performance.now();
     const lastOperation = batch.findLastIndex((message) => message.kind === 'operation');
     for (const [index, message] of batch.entries()) this.take(work, message, index < lastOperation);
@@ -244,6 +252,9 @@ export class EngineDesk {
       case 'operation':
         work.post(message, isMoreComing);
         this.updateBlocked();
+        return;
+      case 'sent':
+        this.waitedMs = Math.max(0, sharedClockMs() - message.atMs);
         return;
       case 'closeSession':
         work.closeSession(message.session);
@@ -322,9 +333,15 @@ export class EngineDesk {
 
   /** Back-pressure: too much redo that is not durable holds writes up. */
   updateBlocked(): void {
-    if (this.modeNow.kind !== 'writer') return;
-    const outstanding = this.storeNow.head - this.storeNow.durable;
-    this.worker().setBlocked(outstanding >= this.limits.outstandingBytes);
+    if (this.modeNow.kind === 'writer') this.worker().setBlocked(this.isBlocked);
+  }
+
+  /** Whether so much redo is not durable that writes wait. */
+  get isBlocked(): boolean {
+    return (
+      this.modeNow.kind === 'writer' &&
+      this.storeNow.head - this.storeNow.durable >= this.limits.outstandingBytes
+    );
   }
 
   private tick(): void {
@@ -337,6 +354,11 @@ export class EngineDesk {
             this.timer = null;
             this.receive([]);
           }, wait);
+  }
+
+  /** In the middle of a statement: hands on what was done before, so that nobody waits for it to end. */
+  flushMeanwhile(): void {
+    if (this.answers.length > 0 || this.commits.waitingBytes > 0) this.flushIfDue();
   }
 
   /** A good moment to hand on what has gathered. */

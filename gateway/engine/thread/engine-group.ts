@@ -4,7 +4,8 @@
  * transaction of its own: it sees what came before it, fails by itself, and has a commit of its own in the log.
  *
  * G28. While a group is open nothing runs but its members, and none of them is answered before it has committed. A group
- *      that does not commit has done nothing: its members run again, each by itself.
+ *      that does not commit has done nothing: its members run again, each by itself, in the order in which they came.
+ * G113. What changes more than `groupBytes` shares its commit with nobody: the others would wait until all of it is durable.
  */
 import assert from 'node:assert/strict';
 import type { SqlOutcome, SqlResult, SqlStatement } from '../../sql/sql.ts';
@@ -47,13 +48,13 @@ export type GroupRun =
   /** It shares the fate of the group. */
   | { readonly kind: 'joined'; readonly outcome: SqlOutcome<SqlResult> }
   /** It ended the group, and this is how it would have ended alone. */
-  | { readonly kind: 'done'; readonly outcome: SqlOutcome<SqlResult> }
-  /** It ended the group: it is to run by itself. */
-  | { readonly kind: 'again' };
+  | { readonly kind: 'done'; readonly outcome: SqlOutcome<SqlResult> };
 
 export interface GroupOptions {
   readonly pool: ConnectionPool;
   readonly limits: EngineLimits;
+  /** Bounds what the statement that runs may change before it is stopped; infinite for no bound. */
+  boundChanges(bytes: number): void;
   /** Takes the write slot. @returns false when it is not free. */
   takeSlot(): boolean;
   releaseSlot(): void;
@@ -65,6 +66,8 @@ export class CommitGroup {
   private members: Member[] = [];
   private writers: readonly Member[] | null = null;
   private sinceMs = 0;
+  /** Its members have changed so much that it takes no more. */
+  private isFull = false;
   /** Sessions whose group has ended, in their order; `again` when their statement is to run by itself. */
   readonly ended: { readonly session: Session; readonly again: boolean }[] = [];
   /** Whether more operations came with the one that is taken now. */
@@ -82,7 +85,7 @@ export class CommitGroup {
   isDue(nowMs: number): boolean {
     if (this.connection === null) return false;
     const { groupStatements, groupMs } = this.options.limits;
-    return this.members.length >= groupStatements || nowMs - this.sinceMs >= groupMs;
+    return this.isFull || this.members.length >= groupStatements || nowMs - this.sinceMs >= groupMs;
   }
 
   /** Whose commits end the redo that is being prepared; null when it is not the group's. */
@@ -129,6 +132,7 @@ export class CommitGroup {
   private open(connection: Connection): boolean {
     if (!this.options.takeSlot()) return false;
     this.connection = connection;
+    this.isFull = false;
     this.sinceMs = performance.now();
     if (connection.perform('BEGIN IMMEDIATE').ok) return true;
     this.connection = null;
@@ -142,24 +146,32 @@ export class CommitGroup {
     assert(connection !== null, 'G28: a statement that was admitted has a group');
     const { changes, totalChanges, lastInsertRowid } = session.counters;
     const before: SessionCounters = { changes, totalChanges, lastInsertRowid };
+    const { groupBytes } = this.options.limits;
+    const isFirst = this.members.length === 0;
+    const heldBefore = connection.changedBytes();
+    if (!isFirst && statement.writes) this.options.boundChanges(heldBefore + groupBytes);
     const outcome = connection.run(statement, given, session.counters, operation.budget);
+    this.options.boundChanges(Number.POSITIVE_INFINITY);
     operation.ran = true;
     connection.finish(statement);
-    if (!connection.isAutocommit()) {
-      const wrote = session.counters.totalChanges > totalChanges;
-      this.members.push({ session, operation, before, writes: statement.writes, wrote });
-      return { kind: 'joined', outcome };
-    }
-    // SQLite has rolled everything back. What the others did may be why, unless it was the first, or took too long.
-    const isOwn = this.members.length === 0 || (!outcome.ok && outcome.error.code === 'SQLITE_INTERRUPT');
-    const seen = seenBy(connection);
-    this.end(connection, true);
-    if (isOwn) {
-      operation.seen = Math.max(operation.seen, seen);
+    const isOpen = !connection.isAutocommit();
+    const held = isOpen ? connection.changedBytes() : 0;
+    const isLarge = statement.writes && held - heldBefore > groupBytes;
+    if (!isOpen && (isFirst || (!outcome.ok && outcome.error.code === 'SQLITE_INTERRUPT'))) {
+      // SQLite has rolled everything back, and what the others did is not why.
+      operation.seen = Math.max(operation.seen, seenBy(connection));
+      this.end(connection, true);
       return { kind: 'done', outcome };
     }
-    undo(session, operation, before);
-    return { kind: 'again' };
+    const wrote = session.counters.totalChanges > totalChanges;
+    this.members.push({ session, operation, before, writes: statement.writes, wrote });
+    if (isOpen && (isFirst || !isLarge)) this.isFull = held > groupBytes;
+    else {
+      if (isOpen) connection.perform('ROLLBACK');
+      seenBy(connection);
+      this.end(connection, true);
+    }
+    return { kind: 'joined', outcome };
   }
 
   /** Commits what is open. */
@@ -180,6 +192,17 @@ export class CommitGroup {
       operation.engineUs += engineUs;
     }
     this.end(connection, !committed.ok);
+  }
+
+  /**
+   * Ends the group for a statement that is in none: its session is resumed behind the members, whose answers leave before
+   * it keeps the thread. @returns false when no group is open.
+   */
+  closeBefore(session: Session): boolean {
+    if (this.connection === null) return false;
+    this.close();
+    this.ended.push({ session, again: true });
+    return true;
   }
 
   private end(connection: Connection, again: boolean): void {

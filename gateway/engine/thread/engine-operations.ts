@@ -17,6 +17,7 @@ import { firstWord } from '../../sql/statement-facts.ts';
 import type { EngineLimits } from '../core/engine-limits.ts';
 import type { PrepareMode } from '../sqlite/sqlite-authorizer.ts';
 import type { Connection, Prepared } from '../sqlite/sqlite-connection.ts';
+import { describeStatement } from '../sqlite/sqlite-description.ts';
 import type { SqliteRuntime } from '../sqlite/sqlite-runtime.ts';
 import type { PreparedStatement } from '../sqlite/sqlite-statement.ts';
 import { inFiles } from '../sqlite/sqlite-temporary.ts';
@@ -42,7 +43,7 @@ export interface OperationHost {
 
 /** The write slot, as operations use it. */
 export interface OperationSlot {
-  request(session: Session): 'granted' | 'queued' | 'full';
+  request(session: Session, operation: Operation): 'granted' | 'queued' | 'full';
   /** Does nothing when the session does not hold the slot. */
   release(session: Session): void;
   holds(session: Session): boolean;
@@ -88,8 +89,10 @@ export class Operations {
       case 'execute':
         return yield* this.executeAlone(session, operation, asked.statement);
       case 'batch':
+        yield* this.behindGroup(session);
         return yield* this.batch(session, operation, asked.steps);
       case 'sequence':
+        yield* this.behindGroup(session);
         return yield* this.sequence(session, operation, asked.sql);
       case 'describe':
         return this.describe(session, operation, asked.sql);
@@ -129,9 +132,15 @@ export class Operations {
       const run = statement === null ? null : this.group.run(session, operation, statement, given);
       if (run?.kind === 'done') return run.outcome;
       if (run?.kind === 'joined' && (yield 'join') !== 'again') return run.outcome;
-      if (this.host.isAbandoned()) return { ok: false, error: replaced };
     }
+    yield* this.behindGroup(session);
+    if (this.host.isAbandoned()) return { ok: false, error: replaced };
     return yield* this.execute(session, operation, given);
+  }
+
+  /** Waits until no group is open. */
+  private *behindGroup(session: Session): Waiting<void> {
+    while (this.group.closeBefore(session)) yield 'join';
   }
 
   private *execute(
@@ -158,13 +167,13 @@ export class Operations {
     }
   }
 
-  /** Prepares on the session's connection, or on a borrowed one; on one of its own when the statement sets it up. No group is open then. */
+  /** Prepares on the session's connection, or on a borrowed one; on one of its own when the statement sets it up. */
   private prepareFor(
     session: Session,
     operation: Operation,
     prepare: (connection: Connection, mode: PrepareMode) => Prepared,
   ): SqlOutcome<{ readonly connection: Connection; readonly statement: PreparedStatement }> {
-    this.group.close();
+    assert(!this.group.isOpen, 'G28: nothing runs beside a group');
     for (;;) {
       const kept = session.connection;
       const borrowed: SqlOutcome<Connection> =
@@ -259,7 +268,7 @@ export class Operations {
       this.slot.release(session);
       return staleSnapshot;
     }
-    switch (this.slot.request(session)) {
+    switch (this.slot.request(session, operation)) {
       case 'granted':
         return null;
       case 'queued':
@@ -303,7 +312,7 @@ export class Operations {
     const run = () => connection.run(statement, given, session.counters, operation.budget);
     let outcome = inFiles(connection, statement, run);
     this.runtime.yieldsAt = Number.POSITIVE_INFINITY;
-    if (grows) outcome = this.pool.afterGrowth(connection, outcome);
+    if (grows) outcome = this.pool.afterGrowth(connection, statement, outcome);
     operation.ran = true;
     if (statement.begins || endsTransaction.has(statement.word)) operation.steered = true;
     connection.finish(statement);
@@ -452,27 +461,9 @@ export class Operations {
 
   private describe(session: Session, operation: Operation, sql: string): SqlOutcome<SqlDescription> {
     if (session.lost !== null) return { ok: false, error: session.lost };
-    const seen = this.look(session, operation, (connection): SqlOutcome<SqlDescription> => {
+    const seen = this.look(session, operation, (connection) => {
       this.seesSchema(connection);
-      const prepared = connection.prepare(sql, 'dry');
-      if (prepared.kind !== 'statement') {
-        const error =
-          prepared.kind === 'failed'
-            ? prepared.error
-            : sqlError('SQL_NO_STATEMENT', 'The SQL text holds no statement.');
-        const isPragma = prepared.kind === 'failed' && prepared.writes && firstWord(sql) === 'PRAGMA';
-        if (!isPragma) return { ok: false, error };
-        return { ok: true, value: { params: [], columns: [], isExplain: false, isReadonly: false } };
-      }
-      const { statement } = prepared;
-      const description: SqlDescription = {
-        params: statement.parameters.map((name) => ({ name })),
-        columns: statement.columns,
-        isExplain: statement.isExplain,
-        isReadonly: statement.readonly,
-      };
-      connection.finish(statement);
-      return { ok: true, value: description };
+      return describeStatement(connection, sql);
     });
     return seen.ok ? seen.value : seen;
   }

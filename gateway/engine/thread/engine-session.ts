@@ -41,6 +41,8 @@ export interface Operation {
   steered: boolean;
   /** The consistency it asked for, when that is more than a reader gave it: it is to be run again. */
   raised: ReadPreference | null;
+  /** How long it waited for the thread: that counts when it waits for the writer. */
+  waitedMs: number;
   seen: number;
   engineUs: number;
 }

@@ -10,13 +10,7 @@ import { lsn } from '../../../storage/redo.ts';
 import { adviseError, failure, sqlError } from '../../sql/errors.ts';
 import type { AnyOperationValue, SqlOperation } from '../../sql/operation.ts';
 import type { SqlError } from '../../sql/sql.ts';
-import {
-  countedState,
-  type ReadPreference,
-  readPreferences,
-  type StreamState,
-  sameState,
-} from '../../sql/stream-state.ts';
+import { countedState, type StreamState, sameState } from '../../sql/stream-state.ts';
 import type { EngineAnswer, EngineTrace, SessionCommit, WorkerAnswer } from '../core/engine-protocol.ts';
 import type { PageStore } from '../core/page-store.ts';
 import { WriteSlot } from '../core/write-slot.ts';
@@ -35,12 +29,15 @@ import {
   replaced,
   Session,
 } from './engine-session.ts';
+import { readPreferenceOf } from './read-preference.ts';
 
 /** What the sessions need of the worker around them. */
 export interface SessionHost extends OperationHost {
   /** The pages new connections read. */
   store(): PageStore;
   answer(answer: WorkerAnswer): void;
+  /** Whether redo waiting to become durable forbids new writes. */
+  isBlocked(): boolean;
   /** Claims an operation before it begins. @returns false when it was taken back: drop it. */
   begin(id: number): boolean;
   /** Which operation runs from here on; 0 for none. */
@@ -72,11 +69,19 @@ export class Sessions {
     this.group = new CommitGroup({
       pool: this.pool,
       limits: host.limits,
+      boundChanges: (bytes) => {
+        this.runtime.changesMax = bytes;
+      },
       takeSlot: () => this.slot.isFree && this.slot.request(groupOwner, performance.now()) === 'granted',
       releaseSlot: () => this.releaseSlot(groupOwner),
     });
     const slot: OperationSlot = {
-      request: (session) => this.slot.request(session.id, performance.now()),
+      request: (session, operation) => {
+        const now = performance.now();
+        const since = now - operation.waitedMs;
+        operation.waitedMs = 0;
+        return this.slot.request(session.id, now, since);
+      },
       release: (session) => this.releaseSlot(session.id),
       holds: (session) => this.slot.holds(session.id),
     };
@@ -125,6 +130,7 @@ export class Sessions {
   /**
    * Takes an operation; it is answered through the host, in the order of its session.
    * @param isMoreComing another one follows before `gathered` is called: they may commit as a group.
+   * @param waitedMs how long it has waited for this thread.
    */
   post(
     id: number,
@@ -133,6 +139,7 @@ export class Sessions {
     state: StreamState | null,
     operation: SqlOperation,
     isMoreComing: boolean,
+    waitedMs = 0,
   ): void {
     this.group.expectsMore = isMoreComing;
     let session = this.sessions.get(sessionId);
@@ -156,6 +163,7 @@ export class Sessions {
       ran: false,
       steered: false,
       raised: null,
+      waitedMs,
       seen: 0,
       engineUs: 0,
     });
@@ -270,7 +278,10 @@ export class Sessions {
   }
 
   private releaseSlot(owner: number): void {
-    const next = this.slot.release(owner, performance.now());
+    const now = performance.now();
+    // What it has committed counts before another one is let in. Nobody is granted by this: the slot is held.
+    if (this.slot.holds(owner)) this.slot.setBlocked(this.host.isBlocked(), now);
+    const next = this.slot.release(owner, now);
     if (next !== null) this.granted.push(next);
   }
 
@@ -281,6 +292,8 @@ export class Sessions {
     for (;;) {
       const ended = this.group.ended.shift();
       if (ended !== undefined) {
+        // It may take long, and what came before it does not wait.
+        if (ended.again) this.host.answered();
         this.advance(ended.session, ended.again ? 'again' : null);
         this.pump(ended.session);
         continue;
@@ -294,8 +307,7 @@ export class Sessions {
       if (owner === undefined) break;
       const session = this.sessions.get(owner);
       if (session?.current === null || session === undefined) {
-        const next = this.slot.release(owner, performance.now());
-        if (next !== null) this.granted.push(next);
+        this.releaseSlot(owner);
         continue;
       }
       this.advance(session, null);
@@ -454,33 +466,8 @@ export class Sessions {
     const running = this.running;
     if (running === null) return { ok: true, text: 'session' };
     const { session, operation } = running;
-    if (value === null) return { ok: true, text: session.readPreference };
-    const wanted = readPreferences.find((preference) => preference === value.toLowerCase());
-    if (wanted === undefined)
-      return {
-        ok: false,
-        message: `PRAGMA sextant_read takes 'eventual', 'session' or 'global', not '${value}'`,
-      };
-    if (!this.host.isWriter() && isStronger(wanted, operation.state.readPreference)) {
-      const { connection } = session;
-      const open = connection !== null && !connection.isAutocommit();
-      if (operation.inside && open && (connection.file.snapshot !== null || operation.steered))
-        return {
-          ok: false,
-          message: `PRAGMA sextant_read='${wanted}' must come before the first read of its transaction: what that reads is settled`,
-        };
-      operation.raised = wanted;
-      return { ok: false, message: readRaised.message, error: readRaised };
-    }
-    session.readPreference = wanted;
-    return { ok: true, text: wanted };
+    return readPreferenceOf(session, operation, value, this.host.isWriter());
   }
-}
-
-const readRaised = sqlError('SEXTANT_READ_RAISED', 'The operation is to run again, with stronger reads.');
-
-function isStronger(wanted: ReadPreference, than: ReadPreference): boolean {
-  return readPreferences.indexOf(wanted) > readPreferences.indexOf(than);
 }
 
 /** The result says all that has changed of the state. */

@@ -36,6 +36,7 @@ class SqliteWork implements DeskWork {
         store: () => desk.store,
         isWriter: () => desk.mode.kind === 'writer',
         isAbandoned: () => desk.isAbandoned,
+        isBlocked: () => desk.isBlocked,
         answer: (answer) => desk.answer(answer),
         answered: () => desk.flushIfDue(),
         begin: (id) => desk.shared.begin(id),
@@ -47,7 +48,7 @@ class SqliteWork implements DeskWork {
 
   private runtimeIn(wasm: SqliteWasm): SqliteRuntime {
     const { desk } = this;
-    const { commits, limits, shared, stopReason } = desk;
+    const { commits, limits, shared } = desk;
     const vfs = new VolumeVfs(wasm, {
       limits,
       scratch: desk.scratch,
@@ -67,7 +68,10 @@ class SqliteWork implements DeskWork {
     });
     return new SqliteRuntime(wasm, vfs, limits, {
       deadline: Number.POSITIVE_INFINITY,
-      stopReason,
+      stopReason: () => {
+        desk.flushMeanwhile();
+        return desk.stopReason();
+      },
       hasWaiting: () => shared.hasWaiting,
     });
   }
@@ -93,7 +97,7 @@ class SqliteWork implements DeskWork {
   }
 
   post({ id, session, trace, state, operation }: OperationMessage, isMoreComing: boolean): void {
-    this.sessions.post(id, session, trace, state, operation, isMoreComing);
+    this.sessions.post(id, session, trace, state, operation, isMoreComing, this.desk.waitedMs);
   }
 
   closeSession(session: number): void {

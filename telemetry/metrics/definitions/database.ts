@@ -55,6 +55,17 @@ export const databaseMetrics = {
     labels: ['db_namespace', 'engine'],
     words: { engine: ['writer', 'reader'] },
   },
+  scratch: {
+    kind: 'gauge',
+    name: 'sextant_scratch_bytes',
+    unit: 'bytes',
+    description:
+      'What large transactions, sorts and VACUUM of the database keep in files of temporaryFolder now; the files have no names',
+    worry:
+      'nears scratchBytes or the room that temporaryFolder has: statements fail with SEXTANT_SCRATCH_FULL',
+    labels: ['db_namespace', 'engine'],
+    words: { engine: ['writer', 'reader'] },
+  },
   databaseRests: {
     kind: 'counter',
     name: 'sextant_database_rests_total',

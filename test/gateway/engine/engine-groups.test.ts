@@ -184,6 +184,91 @@ describe('statements that arrive together', () => {
     expect(await rows(opened.session, 'SELECT id FROM big')).toEqual([[1n], [2n], [3n], [5n], [6n]]);
   });
 
+  describe('G113: beside one that changes much', () => {
+    const limits = { groupBytes: 600_000, connectionCacheBytes: 100_000 };
+    const large = (id: number): string =>
+      `WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 2000) INSERT INTO big SELECT ${id}, randomblob(1000) FROM c`;
+    const withBig = async () => {
+      const opened = await withRows(3, limits);
+      await run(opened.session, 'CREATE TABLE big (id, body)');
+      return opened;
+    };
+
+    test('share their commit with others, and not with that', async () => {
+      const opened = await withBig();
+      const before = opened.since().length;
+      const answers = await together(opened, update(1), update(2), large(1), update(3));
+      expect(codes(answers)).toEqual([null, null, null, null]);
+      const commits = opened.since().slice(before);
+      const sizes = commits.map(({ mtr }) => [mtr.commits, mtr.byteLength > 1_000_000]);
+      expect(sizes).toEqual([
+        [1, false],
+        [1, false],
+        [1, true],
+        [1, false],
+      ]);
+      // In the order in which they came: what was small is durable before the large one.
+      expect(answers.map(({ commits: [own] }) => own?.lsn)).toEqual(commits.map((commit) => commit.lsn));
+      expect(await rows(opened.session, 'SELECT count(*) FROM big')).toEqual([[2_000n]]);
+      expect(await rows(opened.session, 'SELECT n FROM t')).toEqual([[1n], [1n], [1n]]);
+    });
+
+    test('are not joined with it when it comes first', async () => {
+      const opened = await withBig();
+      const before = opened.since().length;
+      await together(opened, large(1), update(1), update(2));
+      expect(
+        opened
+          .since()
+          .slice(before)
+          .map(({ mtr }) => mtr.commits),
+      ).toEqual([1, 2]);
+    });
+
+    test('are one group when each is small, however much all of them change, and then another one', async () => {
+      const opened = await withBig();
+      const before = opened.since().length;
+      const insert = 'INSERT INTO big VALUES (1, zeroblob(200000))';
+      await together(opened, ...Array.from({ length: 6 }, () => insert));
+      const members = opened
+        .since()
+        .slice(before)
+        .map(({ mtr }) => mtr.commits);
+      expect(members.length).toBeLessThanOrEqual(3);
+      expect(members.reduce((sum, count) => sum + count, 0)).toBe(6);
+    });
+
+    test('do not wait for one large value', async () => {
+      const opened = await withBig();
+      const before = opened.since().length;
+      const answers = await together(opened, update(1), 'INSERT INTO big VALUES (1, zeroblob(1000000))');
+      expect(codes(answers)).toEqual([null, null]);
+      expect(
+        opened
+          .since()
+          .slice(before)
+          .map(({ mtr }) => mtr.commits),
+      ).toEqual([1, 1]);
+    });
+  });
+
+  test('are answered before a statement that is in no group keeps the thread', async () => {
+    const opened = await withRows(3);
+    const order: string[] = [];
+    const noted = (name: string, sql: string): Promise<unknown> =>
+      execute(opened.engine.openSession(), sql).then(() => order.push(name));
+    const slow =
+      'CREATE TABLE late AS WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 1000000) SELECT count(*) FROM c';
+    let answeredAtMs = 0;
+    const startMs = performance.now();
+    const first = noted('small', update(1)).then(() => {
+      answeredAtMs = performance.now() - startMs;
+    });
+    await Promise.all([first, noted('small', update(2)), noted('slow', slow)]);
+    expect(order).toEqual(['small', 'small', 'slow']);
+    expect(answeredAtMs).toBeLessThan((performance.now() - startMs) / 2);
+  });
+
   test('count for their own sessions, also when they had to run again', async () => {
     const opened = await withRows(3);
     const sessions = [1, 2, 3].map(() => opened.engine.openSession());

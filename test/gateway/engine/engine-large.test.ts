@@ -250,6 +250,38 @@ describe('a transaction that is larger than memory', () => {
     expect(openFiles()).toBe(0);
   });
 
+  test('lets nobody commit behind it who would wait for all of it', async () => {
+    const { engine, volume } = await writer({ outstandingBytes: 100_000, writeQueueMs: 300 }, false);
+    const [session, ...others] = Array.from({ length: 4 }, () => engine.openSession());
+    assert(session !== undefined);
+    await run(session, table);
+    await run(session, 'CREATE TABLE small (a)');
+    await run(session, 'BEGIN IMMEDIATE');
+    await run(session, filled(1_000));
+    const waiting = others.map((other) => code(other, 'INSERT INTO small VALUES (1)'));
+    await run(session, 'COMMIT');
+    expect(await Promise.all(waiting)).toEqual(['SQLITE_BUSY', 'SQLITE_BUSY', 'SQLITE_BUSY']);
+    await volume.reading;
+    volume.durable = volume.end;
+    engine.setDurable(volume.end);
+    expect(await rows(session, 'SELECT count(*) FROM small')).toEqual([[0n]]);
+    await run(session, 'INSERT INTO small VALUES (2)');
+  });
+
+  test('says how much of its files there is, and that they are gone', async () => {
+    const { engine, volume } = await writer();
+    const session = engine.openSession();
+    await run(session, table);
+    expect(engine.scratchBytes).toBe(0);
+    await run(session, 'BEGIN');
+    await run(session, filled(1_000));
+    expect(engine.scratchBytes).toBeGreaterThan(500_000);
+    await run(session, 'COMMIT');
+    await volume.reading;
+    await run(session, 'SELECT 1');
+    expect(engine.scratchBytes).toBe(0);
+  });
+
   test('may make an index, and VACUUM, in little memory', async () => {
     const opened = await writer({
       statementHeapBytes: 4_000_000,

@@ -112,6 +112,7 @@ test('a read in a transaction at the writer is stopped while others wait, and th
       store: () => store,
       isWriter: () => true,
       isAbandoned: () => false,
+      isBlocked: () => false,
       answer: ({ answer }) => answers.push(answer),
       answered: () => undefined,
       begin: () => true,
@@ -167,6 +168,34 @@ describe('memory', () => {
     expect(await code(b, fill('big', 2))).toBe('SQLITE_FULL');
     a.close();
     await run(b, fill('big', 2));
+  });
+
+  test('is named only where it is why there is no room', async () => {
+    const { engine } = await openWriter(limited({ streamTempBytes: 8 * mebibyte }));
+    const session = engine.openSession();
+    const last = 9223372036854775807n;
+    for (const schema of ['main', 'temp', 'side']) {
+      if (schema === 'side') await run(session, "ATTACH ':memory:' AS side");
+      await run(session, `CREATE TABLE ${schema}.at_end (id INTEGER PRIMARY KEY AUTOINCREMENT, v)`);
+      await run(session, `INSERT INTO ${schema}.at_end (id) VALUES (?)`, last);
+    }
+    await run(session, 'CREATE VIRTUAL TABLE temp.words USING fts5 (text)');
+    await run(session, 'CREATE TABLE plain (v)');
+    const full = { error: { code: 'SQLITE_FULL', message: 'database or disk is full' } };
+    for (const schema of ['main', 'temp', 'side']) {
+      const { outcome } = await execute(session, `INSERT INTO ${schema}.at_end (v) VALUES ('more')`);
+      expect([schema, outcome]).toMatchObject([schema, full]);
+    }
+    await run(session, 'PRAGMA max_page_count = 40');
+    expect((await execute(session, fill('plain', 1))).outcome).toMatchObject(full);
+    const named = { error: { code: 'SQLITE_FULL', message: expect.stringContaining('streamTempBytes') } };
+    await run(session, 'CREATE TEMP TABLE big (x)');
+    expect((await execute(session, fill('big', 9))).outcome).toMatchObject(named);
+    // In many small rows, where nothing but pages takes memory; and when half of the room is taken.
+    await run(session, fill('big', 4));
+    const many =
+      'WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1000000) INSERT INTO big SELECT i FROM n';
+    expect((await execute(session, many)).outcome).toMatchObject(named);
   });
 
   test('of one statement is bounded, and the others go on', async () => {

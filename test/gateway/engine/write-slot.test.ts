@@ -33,6 +33,14 @@ describe('the write slot', () => {
     expect(slot.release(1, 130)).toBe(null);
   });
 
+  test('counts a wait from where it began', () => {
+    const slot = new WriteSlot(limits);
+    slot.request(1, 50);
+    slot.request(2, 60, 10);
+    expect(slot.nextDeadline()).toBe(110);
+    expect(slot.expire(110).timedOut).toEqual([{ owner: 2, holderAgeMs: 60 }]);
+  });
+
   test('evicts a holder that idles while another waits, never one that runs or is alone', () => {
     const slot = new WriteSlot(limits);
     slot.request(1, 0);
