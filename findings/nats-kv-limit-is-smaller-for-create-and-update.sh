@@ -9,8 +9,8 @@
 # travels as a header of some fifty bytes, which grows with the revision. A time to live takes more. delete() and purge() are
 # headers alone: a bucket with small values, such as one of counters or flags, refuses them however short the value is.
 #
-# Why it matters: a bucket is filled by put() and then changed by compare-and-set: the values near the bound can be read and never be
-# changed or deleted. The room has to be added by hand, and nothing says how much.
+# Why it matters: a bucket is filled by put() and then changed by compare-and-set, which fails for the values near the bound, and for a
+# bucket of short ones nothing can be taken back. The room has to be added by hand, and nothing says how much.
 #
 # Exit code 0 while it is so.
 set -euo pipefail
