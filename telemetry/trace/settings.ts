@@ -96,10 +96,14 @@ export function mergeResourceAttributes(
     }
   }
   for (const [key, value] of Object.entries(identity)) merged.set(key, value);
-  // 255 is the SDK's own limit for keys and values; longer ones would again cost all the others.
+  // 255 is the SDK's own limit for keys and values; longer ones would again cost all the others. A cut may leave half of a
+  // character, which has no percent-encoding.
   return [...merged]
     .filter(([key]) => key.length <= 255)
-    .map(([key, value]) => `${encodeURIComponent(key)}=${encodeURIComponent(value.slice(0, 255))}`)
+    .map(
+      ([key, value]) =>
+        `${encodeURIComponent(key)}=${encodeURIComponent(value.slice(0, 255).toWellFormed())}`,
+    )
     .join(',');
 }
 

@@ -46,6 +46,11 @@ describe('settings', () => {
     expect(merged).toBe('a=user,f=%3D%2C,b=mine');
   });
 
+  it('cut a resource attribute that the SDK would refuse, and never keep a process from starting', () => {
+    const inTwoHalves = `${'x'.repeat(254)}🛰 beyond`;
+    expect(mergeResourceAttributes(`place=${inTwoHalves}`, {}, {})).toBe(`place=${'x'.repeat(254)}%EF%BF%BD`);
+  });
+
   it('limit the rate of warnings and count those held back', () => {
     let now = 0;
     const limit = new RateLimit(60_000, () => now);
