@@ -127,6 +127,36 @@ export function busConformance(name: string, start: () => Promise<BusFixture>): 
       expect(await settle(here.request('silent', bytes(''), 50))).toEqual({ kind: 'timeout' });
     });
 
+    test('who asks for many answers hears each of them until it stops, and that nobody listens', async () => {
+      const { here, there, rest, until } = await setUp();
+      there.subscribe('many', ({ respond }) => {
+        for (const word of ['a', 'b', 'c']) respond(bytes(word));
+      });
+      await rest();
+      const heard: string[] = [];
+      const ask = (subject: string) =>
+        here.requestMany(subject, bytes(''), (reply) =>
+          heard.push(reply.kind === 'reply' ? text(reply.data) : reply.kind),
+        );
+      const many = ask('many');
+      await until(() => heard.length === 3);
+      if (many.kind === 'sent') many.stop();
+      ask('many');
+      const nobody = ask('nobody');
+      await until(() => heard.length === 7);
+      expect([many.kind, nobody.kind]).toEqual(['sent', 'sent']);
+      expect(heard.slice(0, 3)).toEqual(['a', 'b', 'c']);
+      expect(heard.slice(3).sort()).toEqual(['a', 'b', 'c', 'no-responders']);
+    });
+
+    test('a flush is over when the server has what was published before, and refused without a connection', async () => {
+      const { here, settle, stopServers, until } = await setUp();
+      expect(await settle(here.flush(5_000))).toBe('flushed');
+      await stopServers();
+      await until(() => !here.connected);
+      expect(await settle(here.flush(5_000))).toBe('disconnected');
+    });
+
     test('a message that wants no answer can be given none', async () => {
       const { here, there, rest, until } = await setUp();
       const heard: unknown[] = [];

@@ -267,6 +267,27 @@ export const comingAndGoing: Scenario = (options) => ({
   ],
 });
 
+/** Writes of two regions meet in one of them, while connections to NATS break all the time, gateways die and the primary moves. */
+export const brokenForwards: Scenario = (options) => ({
+  ...options,
+  branches: null,
+  regions: ['us-east-1', 'eu-west-1'],
+  gateways: 1,
+  faultPhaseUs: 8 * seconds,
+  // A forwarded write of many pages travels in several parts; what its redo has to fit is as small as everywhere for large ones.
+  sizes: scaledBounds(Prng.fromSeed(options.seed).stream('broken forwards')),
+  workload: { largePerMille: 200, largePagesMax: 40, openMax: 6, pauseUs: 40 * ms },
+  rpo: 'off',
+  automatic: false,
+  hastyPerMille: 0,
+  switchoverGapUs: between(2 * seconds, 4 * seconds),
+  faults: [
+    plan('nats-break', between(50 * ms, 300 * ms), between(1 * ms, 1 * ms)),
+    plan('nats-crash', between(2 * seconds, 4 * seconds), between(200 * ms, 800 * ms)),
+    plan('crash', between(1 * seconds, 3 * seconds), between(100 * ms, 600 * ms)),
+  ],
+});
+
 /** Switchovers again and again, while regions crash in the middle of them. */
 export const brokenSwitchovers: Scenario = (options) => ({
   ...options,

@@ -75,6 +75,8 @@ export const defects = [
   'drops-before-four',
   'stale-branch-list',
   'seals-main',
+  'forgets-calls',
+  'joins-over-gaps',
 ] as const;
 export type Defect = (typeof defects)[number];
 
@@ -130,6 +132,10 @@ export interface Witness extends LineWitness {
   recoveryTimedOut(mayHaveForked: boolean): void;
   /** The lease of a writer has lapsed, and its gate is closed. */
   leaseSuspended(): void;
+  /** A gateway begins to run a write that another one has sent it. */
+  ranForward(): void;
+  /** A gateway asks about a write that it has sent to another one: what became of it, or for more of its answer. */
+  askedAgain(): void;
   /** A sign of life of one region has arrived at the agent of another. */
   sawLife(at: string, of: string, isRenewal: boolean): void;
   /** One region has heard the agent of another say that too few of its nodes take writes. */

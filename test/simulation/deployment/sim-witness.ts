@@ -67,6 +67,8 @@ export class SimWitness extends LineJudges implements Witness {
     unknown: 0,
     refused: 0,
     forks: 0,
+    forwards: 0,
+    askedAgain: 0,
     orphans: 0,
     pages: 0,
     wiped: 0,
@@ -248,6 +250,14 @@ export class SimWitness extends LineJudges implements Witness {
 
   leaseSuspended(): void {
     this.counts.suspensions += 1;
+  }
+
+  ranForward(): void {
+    this.counts.forwards += 1;
+  }
+
+  askedAgain(): void {
+    this.counts.askedAgain += 1;
   }
 
   stalled(_from: string, _to: string): void {

@@ -1,14 +1,17 @@
 /**
  * The NATS connections of a simulated process, as `openNatsConnection` gives them, on the simulated bus. Its faults are those of
  * `twins/bus.ts`. What is published while disconnected is refused; what meets a socket that does not drain is `sent`, and may
- * arrive late. Closing takes no time, and what is in flight then may be lost. Headers and flushes are left out.
+ * arrive late. Closing takes no time, and what is in flight then may be lost. Headers are left out. A flush is a message to itself,
+ * which comes back by way of the server.
  */
 
 import type {
   NatsConnection,
   NatsMessage,
   PublishOutcome,
+  ReplyOfMany,
   RequestOutcome,
+  SentToMany,
 } from '../../../regions/bus/nats-connection.ts';
 import type { Runtime } from '../../../storage/process/runtime.ts';
 import type { BusPayload, SimRuntime } from '../deployment/sim-types.ts';
@@ -17,7 +20,7 @@ import type { BusClient, BusMessage } from '../twins/bus.ts';
 /** What the simulated shells use of a connection. */
 export type NatsPart = Pick<
   NatsConnection,
-  'connected' | 'maxPayloadBytes' | 'publish' | 'request' | 'subscribe' | 'close'
+  'connected' | 'maxPayloadBytes' | 'publish' | 'request' | 'requestMany' | 'flush' | 'subscribe' | 'close'
 >;
 
 /** As the servers of a deployment are configured. */
@@ -66,8 +69,8 @@ class NatsTwin implements NatsPart {
   private readonly time: Pick<Runtime, 'after'>;
   private readonly onClose: () => void;
   private readonly interests = new Map<number, (message: NatsMessage) => void>();
-  /** What ends a request that is under way, by the subject for its answer. */
-  private readonly asked = new Map<string, (outcome: RequestOutcome) => void>();
+  /** Who hears that nobody listens to a request that is under way, by the subject for its answer. */
+  private readonly asked = new Map<string, () => void>();
   private requests = 0;
   private wasConnected = false;
 
@@ -107,28 +110,58 @@ class NatsTwin implements NatsPart {
   }
 
   request(subject: string, data: Uint8Array, timeoutMs: number): Promise<RequestOutcome> {
-    if (!this.connected) return Promise.resolve({ kind: 'disconnected' });
-    if (data.length > maxPayloadBytes) return Promise.resolve({ kind: 'too-large' });
-    this.requests += 1;
-    const reply = `${this.inbox}.${this.requests}`;
     return new Promise((resolve) => {
       const end = (outcome: RequestOutcome): void => {
-        unsubscribe();
         timer.stop();
-        this.asked.delete(reply);
+        if (sent.kind === 'sent') sent.stop();
         resolve(outcome);
       };
-      this.asked.set(reply, end);
-      const unsubscribe = this.subscribe(reply, (message) =>
-        end({ kind: 'reply', data: message.data, header: () => undefined }),
-      );
       const timer = this.time.after(timeoutMs, () => end({ kind: 'timeout' }));
-      this.client.publish(subject, data, reply);
+      const sent = this.requestMany(subject, data, (reply) =>
+        end(reply.kind === 'reply' ? { ...reply, header: () => undefined } : reply),
+      );
+      if (sent.kind !== 'sent') end({ kind: sent.kind });
+    });
+  }
+
+  requestMany(subject: string, data: Uint8Array, onReply: (reply: ReplyOfMany) => void): SentToMany {
+    if (!this.connected) return { kind: 'disconnected' };
+    if (data.length > maxPayloadBytes) return { kind: 'too-large' };
+    const reply = this.ownSubject();
+    const unsubscribe = this.subscribe(reply, (message) => onReply({ kind: 'reply', data: message.data }));
+    this.asked.set(reply, () => onReply({ kind: 'no-responders' }));
+    this.client.publish(subject, data, reply);
+    return {
+      kind: 'sent',
+      stop: () => {
+        this.asked.delete(reply);
+        unsubscribe();
+      },
+    };
+  }
+
+  flush(timeoutMs: number): Promise<'flushed' | 'disconnected' | 'timeout'> {
+    if (!this.connected) return Promise.resolve('disconnected');
+    const subject = this.ownSubject();
+    return new Promise((resolve) => {
+      const end = (outcome: 'flushed' | 'timeout'): void => {
+        timer.stop();
+        unsubscribe();
+        resolve(outcome);
+      };
+      const timer = this.time.after(timeoutMs, () => end('timeout'));
+      const unsubscribe = this.subscribe(subject, () => end('flushed'));
+      this.client.publish(subject, new Uint8Array(0));
     });
   }
 
   nobody(reply: string): void {
-    this.asked.get(reply)?.({ kind: 'no-responders' });
+    this.asked.get(reply)?.();
+  }
+
+  private ownSubject(): string {
+    this.requests += 1;
+    return `${this.inbox}.${this.requests}`;
   }
 
   async close(): Promise<void> {

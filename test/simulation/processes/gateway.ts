@@ -3,6 +3,7 @@
  * changes. A write is executed here when this is the writer, sent to the writer over NATS when it is not, and
  * held while a move or a recovery is under way. A response leaves when VDL covers it and the lease is valid.
  */
+import type { RemoteWriter } from '../../../gateway/forward/forward-client.ts';
 import type { Reign } from '../../../gateway/reign/reign.ts';
 import { RoleDriver } from '../../../gateway/reign/role-driver.ts';
 import { subjectsOf } from '../../../regions/bus/core/messages.ts';
@@ -31,18 +32,19 @@ import {
 import { type WrittenParts, workloadPages } from '../deployment/sim-workload.ts';
 import { type Address, regionOf } from '../deployment/topology.ts';
 import { silentLog } from '../ports/log.ts';
+import { type NatsPart, NatsTwins } from '../ports/nats.ts';
 import { RuntimeTwin } from '../ports/runtime.ts';
-import type { BusClient, BusMessage } from '../twins/bus.ts';
+import type { BusMessage } from '../twins/bus.ts';
 import type { ControlEvent } from '../twins/control-bucket.ts';
 import type { ConnectionId, LinkEvent } from '../twins/network.ts';
 import type { Prng } from '../world/prng.ts';
 import { SimBranches } from './branches.ts';
 import { SimControlStore } from './control-store.ts';
 import { recoveryNodes } from './drivers.ts';
-import { decodeForward, decodeOutcome, encodeJson } from './forwarding.ts';
+import { SimForwarding } from './forwarding.ts';
 import { ProofWatch, proofsClient } from './proofs.ts';
 import { LogFetch, RegionLinks } from './region-links.ts';
-import { pingIn, SimTakeover } from './takeover.ts';
+import { SimTakeover } from './takeover.ts';
 import { SimVolume } from './volume.ts';
 
 const tickUs = 50_000;
@@ -67,8 +69,6 @@ type Held = {
   readonly deadlineMs: number;
   nextTryMs: number;
 };
-/** Sent to the writer; its answer is awaited until the deadline. */
-type Forwarded = Held & { readonly id: string };
 
 export class SimGateway implements SimProcess {
   private readonly runtime: SimRuntime;
@@ -85,12 +85,12 @@ export class SimGateway implements SimProcess {
   private readonly role: RoleDriver;
   private readonly takeover: SimTakeover;
   private readonly store: SimControlStore;
-  private readonly bus: BusClient<BusPayload>;
+  private readonly connections: NatsTwins;
+  private readonly nats: NatsPart;
+  private readonly forwarding: SimForwarding;
   private readonly proofs: ProofWatch;
   private readonly branches: SimBranches;
   private held: Held[] = [];
-  private readonly forwarded = new Map<string, Forwarded>();
-  private nextForward = 1;
   private head: Epoch = genesisEpoch;
   private vdl: Lsn = zeroLsn;
   private readAtMs = 0;
@@ -111,7 +111,8 @@ export class SimGateway implements SimProcess {
     this.links = new RegionLinks(runtime, this.time, this.region);
     this.log = new LogFetch(this.links, runtime.incarnation);
     this.store = new SimControlStore(runtime.connectControl('control'), () => this.nowMs);
-    this.bus = runtime.connectBus('sql');
+    this.connections = new NatsTwins(runtime, this.time);
+    this.nats = this.connections.open('sql');
     this.patience = runtime.random.stream('recovery');
     this.volume = new SimVolume(runtime, context, this.time, this.links, this.region);
     const { recoveryMs, bounds, witness } = context;
@@ -144,16 +145,22 @@ export class SimGateway implements SimProcess {
         if (result.kind === 'timeout') witness.recoveryTimedOut(result.phase === 'forking');
       },
     });
-    const { time, links, store, role, proofs, region, writer } = this;
+    const { time, links, store, role, proofs, region, writer, nats } = this;
     const me = { gateway: name, incarnation };
+    const chance = runtime.random.stream('forwarding');
+    this.forwarding = new SimForwarding({
+      ...{ context, time, chance, nats, me },
+      region: regionId(region),
+      record: () => role.record,
+      execute: (write) => this.executed(write),
+    });
     this.branches = new SimBranches({
       ...{ runtime, context, time, links, store, role, proofs, region, me, writer },
     });
     this.takeover = new SimTakeover({
       ...{ runtime, context, time, links, region, role, me },
-      isConnected: () => this.bus.connected,
-      send: (holder, question) =>
-        void this.bus.publish(this.sqlSubject(this.region, holder.gateway), question, this.replySubject),
+      isConnected: () => nats.connected,
+      ask: (holder, waitMs) => this.forwarding.ping(holder, waitMs),
     });
   }
 
@@ -169,12 +176,11 @@ export class SimGateway implements SimProcess {
     this.takeover.start();
     this.branches.start();
     this.role.watch(() => {
+      this.forwarding.writerChanged();
       this.place();
       this.report();
     });
     this.time.every(reportEveryMs, () => this.report());
-    this.bus.subscribe(this.sqlSubject(this.region, this.name));
-    this.bus.subscribe(this.replySubject);
     this.tail();
     this.runtime.setTimer('tick', tickUs);
   }
@@ -199,23 +205,11 @@ export class SimGateway implements SimProcess {
       this.proofs.heard(message.payload);
       return;
     }
-    const ping = pingIn(message.payload);
-    if (message.subject === this.replySubject) {
-      if (ping === null) this.forwardAnswered(decodeOutcome(message.payload));
-      else this.takeover.heard(ping);
-      return;
-    }
-    const { reply } = message;
-    if (reply === undefined) return;
-    if (ping !== null) {
-      this.bus.publish(reply, message.payload);
-      return;
-    }
-    const { id, write } = decodeForward(message.payload);
-    const answer = (outcome: WriteOutcome): void => void this.bus.publish(reply, encodeJson({ id, outcome }));
-    const { writable } = this;
-    if (writable === null) answer({ kind: 'retry' });
-    else this.execute(writable, write, answer);
+    this.connections.arrived(client, message);
+  }
+
+  onBusNobody(client: string, reply: string): void {
+    this.connections.nobody(client, reply);
   }
 
   onControl(_client: string, event: ControlEvent<ControlRecord>): void {
@@ -232,25 +226,11 @@ export class SimGateway implements SimProcess {
     return this.runtime.nowUs() / 1000;
   }
 
-  private get replySubject(): string {
-    return `sextant.${this.context.cluster}.reply.${this.region}.${this.name}-${this.runtime.incarnation}`;
-  }
-
-  /** The gateway is named too: of two in a region only the writer may take a write. */
-  private sqlSubject(region: string, gateway: string): string {
-    return `${subjectsOf(this.context.cluster).sql(regionId(region))}.${gateway}`;
-  }
-
   private tick(): void {
     this.runtime.setTimer('tick', tickUs);
     this.store.tick();
     this.volume.endByAge();
     this.place();
-    for (const [id, forward] of [...this.forwarded]) {
-      if (this.nowMs < forward.deadlineMs || !this.forwarded.delete(id)) continue;
-      // It may have been executed, or may still be: the message can lie in a buffer.
-      forward.answer({ kind: 'unknown' });
-    }
     this.readPage();
   }
 
@@ -269,7 +249,10 @@ export class SimGateway implements SimProcess {
       ready: true,
       vdl: this.vdl,
     };
-    this.bus.publish(subjectsOf(this.context.cluster).report(regionId(this.region)), encodeJson(report));
+    this.nats.publish(
+      subjectsOf(this.context.cluster).report(regionId(this.region)),
+      Buffer.from(JSON.stringify(report)),
+    );
   }
 
   /** The reign that takes writes now. */
@@ -296,19 +279,21 @@ export class SimGateway implements SimProcess {
     const waiting = this.held;
     this.held = [];
     for (const held of waiting) {
-      const { writable } = this;
+      const { writable, writerElsewhere } = this;
       if (writable?.hasRoom === true) this.execute(writable, held.write, held.answer);
       else if (this.nowMs >= held.deadlineMs) held.answer({ kind: 'refused' });
-      else if (this.mayForward && this.nowMs >= held.nextTryMs) this.forward(held);
+      else if (writerElsewhere !== null && this.nowMs >= held.nextTryMs)
+        void this.forward(held, writerElsewhere);
       else this.held.push(held);
     }
   }
 
-  private get mayForward(): boolean {
+  private get writerElsewhere(): RemoteWriter | null {
     const { record } = this.role;
     if (this.volume.reign !== null || record === null || record.holder === null || record.move !== null)
-      return false;
-    return record.primary !== this.region || record.holder.gateway !== this.name;
+      return null;
+    const isHere = record.primary === this.region && record.holder.gateway === this.name;
+    return isHere ? null : this.forwarding.writer;
   }
 
   private execute(reign: Reign, write: WrittenParts, answer: Answerer): void {
@@ -320,25 +305,17 @@ export class SimGateway implements SimProcess {
     });
   }
 
-  private forward(held: Held): void {
-    const { record } = this.role;
-    if (record === null || record.holder === null) return;
-    const id = `${this.writer}/${this.nextForward}`;
-    this.nextForward += 1;
-    this.forwarded.set(id, { ...held, id });
-    this.bus.publish(
-      this.sqlSubject(record.primary, record.holder.gateway),
-      encodeJson({ id, write: held.write }),
-      this.replySubject,
-    );
+  /** As the writer that another gateway has sent a write to. */
+  private executed(write: WrittenParts): Promise<WriteOutcome> {
+    const { writable } = this;
+    if (writable === null) return Promise.resolve({ kind: 'retry' });
+    return new Promise((resolve) => this.execute(writable, write, resolve));
   }
 
-  private forwardAnswered({ id, outcome }: { readonly id: string; readonly outcome: WriteOutcome }): void {
-    const forward = this.forwarded.get(id);
-    if (forward === undefined) return;
-    this.forwarded.delete(id);
-    if (outcome.kind === 'retry') this.held.push({ ...forward, nextTryMs: this.nowMs + retryMs });
-    else forward.answer(outcome);
+  private async forward(held: Held, to: RemoteWriter): Promise<void> {
+    const outcome = await this.forwarding.send(to, held.write);
+    if (outcome.kind === 'retry') this.held.push({ ...held, nextTryMs: this.nowMs + retryMs });
+    else held.answer(outcome);
   }
 
   /** Follows what is durable in this region, as a reader does and as the target of a switchover must. */

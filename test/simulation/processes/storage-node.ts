@@ -5,12 +5,13 @@
 
 import { ImageStore, type ImagesOpened } from '../../../storage/images/image-store.ts';
 import type { ImageStoreOptions } from '../../../storage/images/image-store-types.ts';
+import type { HeldFrame } from '../../../storage/log/core/held-frames.ts';
 import { StartError } from '../../../storage/node/node-data.ts';
 import { type NodeParts, openParts } from '../../../storage/node/node-parts.ts';
 import { PeerRepair } from '../../../storage/node/repair.ts';
 import { serveLink } from '../../../storage/node/serve-link.ts';
 import { concatBytes } from '../../../storage/redo/bytes.ts';
-import { mainBranch, type NodeId, type PageNo, regionId } from '../../../storage/redo/ids.ts';
+import { mainBranch, type NodeId, type PageNo, regionId, zeroLsn } from '../../../storage/redo/ids.ts';
 import { decodeRequest, encodeRequest } from '../../../storage/wire/core/message-codec.ts';
 import type { StorageRequest } from '../../../storage/wire/core/messages.ts';
 import type { LinkHandlers } from '../../../storage/wire/link-connection.ts';
@@ -160,6 +161,7 @@ export class SimStorageNode implements SimProcess {
   private serve(parts: NodeParts): void {
     this.parts = parts;
     if (this.context.defects.has('counts-without-floor')) countFromPeersFloor(parts.node);
+    if (this.context.defects.has('joins-over-gaps')) joinOverGaps(parts.node);
     for (const [connection, peer] of this.connections) this.serveLink(parts, peer, connection);
     let kept = { sealed: 0, dropped: 0, found: 0, healed: 0, refilled: 0 };
     this.time.every(reportMs, () => {
@@ -223,6 +225,37 @@ function countFromPeersFloor(node: NodeParts['node']): void {
     return step({ kind: 'repairFailed' }, nowMs);
   };
 }
+
+/** The defect: frames of a log file become one stretch although one between them is missing, which passes for held from then on. */
+function joinOverGaps({ segment, tree }: NodeParts['node']): void {
+  const join = segment.join.bind(segment);
+  segment.join = (head, limit) => {
+    join(head, limit);
+    for (const { epoch } of tree.path(head)) {
+      const frames = segment.framesAbove(epoch, zeroLsn);
+      const at = frames.findIndex((next, index) => isBehindGap(frames[index - 1], next));
+      const [one, next] = [frames[at - 1], frames[at]];
+      if (one === undefined || next === undefined) continue;
+      segment.takeOut(one);
+      segment.takeOut(next);
+      const { file, offset } = one.position;
+      const length = next.position.offset + next.position.length - offset;
+      segment.insert({
+        ...one,
+        end: next.end,
+        lastCpl: next.lastCpl ?? one.lastCpl,
+        position: { file, offset, length },
+      });
+    }
+  };
+}
+
+const isBehindGap = (one: HeldFrame | undefined, next: HeldFrame): boolean =>
+  one !== undefined &&
+  one.end < next.base &&
+  one.pg === next.pg &&
+  one.position.file === next.position.file &&
+  one.position.offset < next.position.offset;
 
 /** The defect keeps the first image of each page for ever, as a store that loses writes would. */
 async function openForgetfulImages(options: ImageStoreOptions): Promise<ImagesOpened> {

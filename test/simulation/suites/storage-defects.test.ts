@@ -51,6 +51,16 @@ describe('the judges object when', { retry: 0 }, () => {
     expect(await objectors(planted)).toContain('progress');
   });
 
+  it('the index of frames joins over one that is missing, which passes for held', slow, async () => {
+    const planted = {
+      defects: ['joins-over-gaps'],
+      scenario: rottingLogs,
+      seeds: 6,
+      verdict: 'liveness',
+    } as const;
+    expect(await objectors(planted)).toContain('progress');
+  });
+
   it('a write is applied twice', slow, async () => {
     expect(await objectors({ defects: ['apply-twice'], scenario: blackouts, seeds: 3 })).toContain(
       'durability',
