@@ -32,6 +32,7 @@ import type { AgentAnswer, AgentLink } from './agent-link.ts';
 export interface AdminOptions {
   readonly auth: Authenticator;
   readonly secret: string;
+  readonly cluster: string;
   readonly version: string;
   /** This gateway's own. */
   readonly region: RegionId;
@@ -124,6 +125,7 @@ function served(options: AdminOptions): Hono {
       drill: ({ params }) => options.drills?.show(params.id) ?? noSupervisor,
     },
     {
+      cluster: options.cluster,
       admit: (authorization, right) => admit(authorization, right, options.auth, options.secret),
       audit: options.audit,
       encodeError: encodeErrorBody,
