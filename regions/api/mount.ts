@@ -149,8 +149,8 @@ export function mountApi<S extends ApiServer>(
           : elsewhere !== null
             ? { asked: context.req.param(), reply: { status: 421, error: elsewhere } }
             : right === 'admin' && couldBeForm(context)
-            ? { asked: context.req.param(), reply: { status: 415, error: notJson } }
-            : await carryOut(context);
+              ? { asked: context.req.param(), reply: { status: 415, error: notJson } }
+              : await carryOut(context);
       if (right === 'admin') options.audit(actOf(name, context, admission.who, asked, reply));
       return answered(reply, context);
     });

@@ -97,12 +97,29 @@ describe('the admin API', () => {
         status: 421,
         body: {
           code: 'OTHER_CLUSTER',
-          message: expect.stringMatching(/of the deployment test, and the request is meant for elsewhere.*--data/),
+          message: expect.stringMatching(
+            /of the deployment test, and the request is meant for elsewhere.*--data/,
+          ),
         },
       });
       expect((await of('test')).status).not.toBe(421);
     }
     expect(asked).toHaveLength(1);
+  });
+
+  it('names the way out where an agent is away, or an operation is unknown', async () => {
+    const away = gateway({ kind: 'silent', mayHaveActed: false, reason: 'its agent is not connected' });
+    expect(await away.ask('POST', '/v1/switchover', '{"target":"eu-west-1"}')).toMatchObject({
+      status: 503,
+      body: {
+        code: 'AGENT_UNREACHABLE',
+        message: expect.stringMatching(/^eu-west-1: its agent is not connected.*name another region/),
+      },
+    });
+    expect(await away.ask('GET', '/v1/operations/nope')).toMatchObject({
+      status: 404,
+      body: { message: expect.stringMatching(/"nope".*begins with the region/) },
+    });
   });
 
   it('asks the agent of the target, and from a page without a token takes no body that a form could have sent', async () => {

@@ -109,7 +109,9 @@ describe('the agent', () => {
         status: 421,
         body: {
           code: 'OTHER_CLUSTER',
-          message: expect.stringMatching(/of the deployment test, and the request is meant for elsewhere.*--data/),
+          message: expect.stringMatching(
+            /of the deployment test, and the request is meant for elsewhere.*--data/,
+          ),
         },
       });
       expect((await of('test')).status).not.toBe(421);
