@@ -30,6 +30,7 @@ import type { AgentAnswer, AgentLink } from './agent-link.ts';
 export interface AdminOptions {
   readonly auth: Authenticator;
   readonly secret: string;
+  readonly cluster: string;
   readonly version: string;
   /** This gateway's own. */
   readonly region: RegionId;
@@ -122,6 +123,7 @@ function served(options: AdminOptions): Hono {
       drill: ({ params }) => options.drills?.show(params.id) ?? noSupervisor,
     },
     {
+      cluster: options.cluster,
       admit: (authorization, right) => admit(authorization, right, options.auth, options.secret),
       audit: options.audit,
       encodeError: encodeErrorBody,
@@ -317,7 +319,11 @@ async function operation(
   const name = operationRegion(id);
   const region = name === null ? null : knownRegion(name, options);
   if (region === null)
-    return failed(404, 'UNKNOWN_OPERATION', `There is no operation ${JSON.stringify(id)}.`);
+    return failed(
+      404,
+      'UNKNOWN_OPERATION',
+      `There is no operation ${JSON.stringify(id)}: the answer that began it has its id, which begins with the region that it moves to.`,
+    );
   return answerOf(await options.agents.ask(region, { kind, id }), region, 200);
 }
 
@@ -334,7 +340,7 @@ async function members<S extends 200 | 202>(
   if (answer.kind === 'silent') {
     const advice = answer.mayHaveActed
       ? 'It may have acted all the same: asking again does no harm.'
-      : 'Nothing has begun.';
+      : 'Nothing has begun. Ask again once that agent is back: /v1/status tells how its region is.';
     return failed(503, 'AGENT_UNREACHABLE', `${region}: ${answer.reason}. ${advice}`);
   }
   const { reply } = answer;
@@ -368,7 +374,7 @@ function answerOf<S extends 200 | 202>(answer: AgentAnswer, region: RegionId, su
   if (answer.kind === 'silent') {
     const advice = answer.mayHaveActed
       ? 'It may have acted all the same: look at /v1/status before trying again.'
-      : 'Nothing has begun.';
+      : 'Nothing has begun. Ask again once that agent is back, or name another region: /v1/status tells how each is.';
     const message = `${region}: ${answer.reason}. ${advice}`;
     return failed(answer.mayHaveActed ? 504 : 503, 'AGENT_UNREACHABLE', message);
   }

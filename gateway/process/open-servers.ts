@@ -76,6 +76,7 @@ function adminApp({ setup, observed, control, news }: GatewayParts): ReturnType<
   return adminRoutes({
     auth,
     secret: config.secret,
+    cluster: config.cluster,
     version: options.version,
     region: config.region,
     base: () => addressForClients(config, news.status),

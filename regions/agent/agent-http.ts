@@ -24,7 +24,7 @@ import type { AgentConfig } from './config.ts';
 /** Routes over a running agent. Asked for another region's move, it says which agent to ask. */
 export function agentRoutes(
   agent: Pick<Agent, 'unready' | 'view' | 'readiness' | 'serve' | 'rebuild' | 'standing'>,
-  config: Pick<AgentConfig, 'region' | 'secret' | 'identity'>,
+  config: Pick<AgentConfig, 'cluster' | 'region' | 'secret' | 'identity'>,
   registry: MetricRegistry,
   audit: (act: AdminAct) => void,
 ): Hono {
@@ -135,6 +135,7 @@ export function agentRoutes(
       },
     },
     {
+      cluster: config.cluster,
       admit: (authorization) => admission(authorization, config.secret),
       audit,
       encodeError,

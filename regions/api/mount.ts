@@ -38,6 +38,8 @@ export type Admission =
     };
 
 export interface MountOptions {
+  /** The deployment that this process is part of. */
+  readonly cluster: string;
   /** Lets a request below `/v1/` pass, or says why not. */
   readonly admit: (authorization: string | undefined, right: Right) => Admission | Promise<Admission>;
   /** Told of every request below `/v1/` that asks for a change, once it is answered. */
@@ -140,12 +142,15 @@ export function mountApi<S extends ApiServer>(
       if (!path.startsWith('/v1/')) return answered((await carryOut(context)).reply, context);
       const right = route.method === 'get' ? 'read' : 'admin';
       const admission = await admit(context, right);
+      const elsewhere = meantElsewhere(context, options.cluster);
       const { asked, reply }: Carried =
         admission.kind === 'refused'
           ? { asked: context.req.param(), reply: admission }
-          : right === 'admin' && couldBeForm(context)
-            ? { asked: context.req.param(), reply: { status: 415, error: notJson } }
-            : await carryOut(context);
+          : elsewhere !== null
+            ? { asked: context.req.param(), reply: { status: 421, error: elsewhere } }
+            : right === 'admin' && couldBeForm(context)
+              ? { asked: context.req.param(), reply: { status: 415, error: notJson } }
+              : await carryOut(context);
       if (right === 'admin') options.audit(actOf(name, context, admission.who, asked, reply));
       return answered(reply, context);
     });
@@ -161,6 +166,19 @@ export function mountApi<S extends ApiServer>(
 interface Carried {
   readonly asked: Readonly<Record<string, unknown>>;
   readonly reply: Reply;
+}
+
+/** Says which deployment a request is meant for. Who knows of one only by its address leaves it out. */
+const clusterHeader = 'x-sextant-cluster';
+
+/** A command that is run with the files of one deployment must not act on another that listens at the same address. */
+function meantElsewhere({ req }: Context, cluster: string): ApiError | null {
+  const meant = req.header(clusterHeader);
+  if (meant === undefined || meant === cluster) return null;
+  const message =
+    `This is a process of the deployment ${cluster}, and the request is meant for ${meant}: another deployment listens at this address. ` +
+    'Name the data directory of the one that is meant (--data), or its address (--url); if it should listen here, stop this one first.';
+  return { code: 'OTHER_CLUSTER', message };
 }
 
 const notJson: ApiError = {

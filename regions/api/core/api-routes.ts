@@ -37,12 +37,12 @@ const json = <const N extends SchemaName>(schema: N, description: string) =>
   ({ schema, description }) as const;
 
 /** A gateway refuses a token that is missing or bad, and too many to be checked at once. */
-const guarded = [401, 429] as const;
+const guarded = [401, 421, 429] as const;
 /** Nor is a token enough without the scope `admin`, nor, without any token, what a form could send. */
 const guardedAct = [...guarded, 403, 415] as const;
 const move = {
   gateway: [...guardedAct, 400, 404, 409, 413, 503, 504],
-  agent: [401, 400, 409, 413, 421, 500],
+  agent: [401, 421, 400, 409, 413, 500],
 } as const;
 
 export const apiRoutes = {
@@ -82,28 +82,28 @@ export const apiRoutes = {
     path: '/v1/status',
     summary: 'The whole deployment',
     answers: { 200: json('Status', 'As last reported.') },
-    errors: { gateway: guarded, agent: [401] },
+    errors: { gateway: guarded, agent: [401, 421] },
   },
   readiness: {
     method: 'get',
     path: '/v1/readiness',
     summary: 'Which region could take over now, at what loss and in what time',
     answers: { 200: json('Readiness', 'As this process sees it, by reports not older than 3 s.') },
-    errors: { gateway: guarded, agent: [401] },
+    errors: { gateway: guarded, agent: [401, 421] },
   },
   endpoints: {
     method: 'get',
     path: '/v1/endpoints',
     summary: 'Where the gateways are, and which one writes',
     answers: { 200: json('Endpoints', 'As they last reported, at most 3 s ago.') },
-    errors: { gateway: guarded, agent: [401] },
+    errors: { gateway: guarded, agent: [401, 421] },
   },
   backups: {
     method: 'get',
     path: '/v1/backups',
     summary: 'How far each region\u2019s backup is',
     answers: { 200: json('Backups', 'Of each region that has one, as it last told.') },
-    errors: { gateway: guarded, agent: [401] },
+    errors: { gateway: guarded, agent: [401, 421] },
   },
   watch: {
     method: 'get',
@@ -147,7 +147,7 @@ export const apiRoutes = {
     summary: 'How a move is going',
     parameters: { id: 'As the move answered.' },
     answers: { 200: json('Operation', 'Its phases and its result.') },
-    errors: { gateway: [...guarded, 400, 404, 409, 503, 504], agent: [401, 404, 409, 500] },
+    errors: { gateway: [...guarded, 400, 404, 409, 503, 504], agent: [401, 421, 404, 409, 500] },
   },
   cancel: {
     method: 'post',
@@ -155,14 +155,14 @@ export const apiRoutes = {
     summary: 'Gives a move up, until its target has taken over',
     parameters: { id: 'As the move answered.' },
     answers: { 200: json('Operation', 'It is being given up, or is.') },
-    errors: { gateway: [...guardedAct, 400, 404, 409, 503, 504], agent: [401, 404, 409, 500] },
+    errors: { gateway: [...guardedAct, 400, 404, 409, 503, 504], agent: [401, 421, 404, 409, 500] },
   },
   losses: {
     method: 'get',
     path: '/v1/losses',
     summary: 'What failovers left behind',
     answers: { 200: json('Losses', 'One entry per lost reign.') },
-    errors: { gateway: guarded, agent: [401, 404, 409, 500] },
+    errors: { gateway: guarded, agent: [401, 421, 404, 409, 500] },
   },
   loss: {
     method: 'get',
@@ -177,7 +177,7 @@ export const apiRoutes = {
     path: '/v1/policy',
     summary: 'What was decided about failovers and how far writes may run ahead of other regions',
     answers: { 200: json('Policy', 'As the control record has it now.') },
-    errors: { gateway: [...guarded, 503], agent: [401, 503] },
+    errors: { gateway: [...guarded, 503], agent: [401, 421, 503] },
   },
   changePolicy: {
     method: 'put',
@@ -185,7 +185,7 @@ export const apiRoutes = {
     summary: 'Replaces the fields of the policy that are given; the others stay',
     body: 'PolicyChange',
     answers: { 200: json('Policy', 'The whole policy after the change.') },
-    errors: { gateway: [...guardedAct, 400, 409, 413, 503], agent: [401, 400, 409, 413, 503] },
+    errors: { gateway: [...guardedAct, 400, 409, 413, 503], agent: [401, 421, 400, 409, 413, 503] },
   },
   changeRegions: {
     method: 'post',
@@ -193,14 +193,14 @@ export const apiRoutes = {
     summary: 'Takes a region in, or lets one go',
     body: 'RegionsChange',
     answers: { 200: json('Regions', 'The regions from now on, and how the one stood that left.') },
-    errors: { gateway: [...guardedAct, 400, 409, 413, 503], agent: [401, 400, 409, 413, 503] },
+    errors: { gateway: [...guardedAct, 400, 409, 413, 503], agent: [401, 421, 400, 409, 413, 503] },
   },
   branches: {
     method: 'get',
     path: '/v1/branches',
     summary: 'The branches, how far each is in every region, and where clients reach it',
     answers: { 200: json('Branches', 'As the control record names them, and regions last told.') },
-    errors: { gateway: guarded, agent: [401] },
+    errors: { gateway: guarded, agent: [401, 421] },
   },
   createBranch: {
     method: 'post',
@@ -210,7 +210,7 @@ export const apiRoutes = {
     answers: { 201: json('Branch', 'It is there: clients may use it.') },
     errors: {
       gateway: [...guardedAct, 400, 404, 409, 413, 503],
-      agent: [401, 400, 404, 409, 413, 421, 503],
+      agent: [401, 421, 400, 404, 409, 413, 503],
     },
   },
   deleteBranch: {
@@ -219,7 +219,7 @@ export const apiRoutes = {
     summary: 'Deletes a branch',
     parameters: { name: 'As it was made.' },
     answers: { 200: json('Branch', 'As it was.') },
-    errors: { gateway: [...guardedAct, 404, 409, 503], agent: [401, 404, 409, 503] },
+    errors: { gateway: [...guardedAct, 404, 409, 503], agent: [401, 421, 404, 409, 503] },
   },
   beginRewind: {
     method: 'post',
@@ -229,7 +229,7 @@ export const apiRoutes = {
     answers: { 202: json('Rewind', 'It has begun, and may be over; ask again for how it ends.') },
     errors: {
       gateway: [...guardedAct, 400, 409, 413, 503, 504],
-      agent: [401, 400, 409, 413, 421, 503],
+      agent: [401, 421, 400, 409, 413, 503],
     },
   },
   rewind: {
@@ -238,7 +238,7 @@ export const apiRoutes = {
     summary: 'How a rewind is going',
     parameters: { id: 'As its beginning answered.' },
     answers: { 200: json('Rewind', 'Its place, its state and what it left.') },
-    errors: { gateway: [...guarded, 404, 409, 503, 504], agent: [401, 404] },
+    errors: { gateway: [...guarded, 404, 409, 503, 504], agent: [401, 421, 404] },
   },
   members: {
     method: 'get',
@@ -246,7 +246,7 @@ export const apiRoutes = {
     summary: 'The storage nodes of a region, and the replacement of one that is under way',
     parameters: { region: 'Its name.' },
     answers: { 200: json('Members', 'As its agent knows them.') },
-    errors: { gateway: [...guarded, 404, 409, 503], agent: [401, 404, 409, 421] },
+    errors: { gateway: [...guarded, 404, 409, 503], agent: [401, 421, 404, 409] },
   },
   changeMembers: {
     method: 'post',
@@ -255,7 +255,7 @@ export const apiRoutes = {
     parameters: { region: 'Its name.' },
     body: 'MembersAct',
     answers: { 202: json('Members', 'It has begun; ask again for how it gets on.') },
-    errors: { gateway: [...guardedAct, 400, 404, 409, 413, 503], agent: [401, 400, 404, 409, 413, 421] },
+    errors: { gateway: [...guardedAct, 400, 404, 409, 413, 503], agent: [401, 421, 400, 404, 409, 413] },
   },
   drills: {
     method: 'get',
@@ -286,7 +286,7 @@ export const apiRoutes = {
     summary: 'Makes a lost control record anew',
     body: 'Rebuild',
     answers: { 200: json('Rebuilt', 'What was written, or would be.') },
-    errors: { agent: [401, 400, 409, 413] },
+    errors: { agent: [401, 421, 400, 409, 413] },
   },
 } as const satisfies Readonly<Record<string, ApiRoute>>;
 

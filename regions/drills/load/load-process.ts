@@ -8,7 +8,11 @@ const pollMs = 20;
 
 let clients: LoadClients | undefined;
 
-const tell = (message: FromLoad): void => void process.send?.(message);
+/** A drill that was killed hears nothing any more, and word of that may come after what it is told. */
+const tell = (message: FromLoad): void =>
+  void process.send?.(message, undefined, undefined, (error) => {
+    if (error !== null) process.exit(0);
+  });
 
 function tellEnded(): void {
   const entries = clients?.takeEnded() ?? [];

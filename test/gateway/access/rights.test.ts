@@ -62,6 +62,7 @@ async function start(options: { readonly open?: boolean } = {}) {
   const app = adminRoutes({
     auth,
     secret,
+    cluster: 'test',
     version: '0',
     region: us,
     base: () => 'http://127.0.0.1:7011',

@@ -32,6 +32,7 @@ function gateway(answer: AgentAnswer, jwtPublicKey: string | null = null, drills
   const app = adminRoutes({
     auth: authenticator(jwtPublicKey),
     secret: 'the-secret-of-the-cluster',
+    cluster: 'test',
     version: '1.2.3',
     region: us,
     base: () => 'http://127.0.0.1:7011',
@@ -82,6 +83,44 @@ describe('the admin API', () => {
       body: { ready: false, reasons: ['r'] },
     });
     expect(await ask('GET', '/v1/drills')).toMatchObject({ status: 401 });
+  });
+
+  it('does nothing for whoever means another deployment at the same address, and says so', async () => {
+    const { ask, asked } = gateway(refused('MOVE_RUNNING'));
+    const body = '{"target":"eu-west-1"}';
+    for (const [method, path] of [
+      ['GET', '/v1/status'],
+      ['POST', '/v1/switchover'],
+    ] as const) {
+      const of = (cluster: string) =>
+        ask(method, path, method === 'POST' ? body : undefined, { 'x-sextant-cluster': cluster });
+      expect(await of('elsewhere')).toMatchObject({
+        status: 421,
+        body: {
+          code: 'OTHER_CLUSTER',
+          message: expect.stringMatching(
+            /of the deployment test, and the request is meant for elsewhere.*--data/,
+          ),
+        },
+      });
+      expect((await of('test')).status).not.toBe(421);
+    }
+    expect(asked).toHaveLength(1);
+  });
+
+  it('names the way out where an agent is away, or an operation is unknown', async () => {
+    const away = gateway({ kind: 'silent', mayHaveActed: false, reason: 'its agent is not connected' });
+    expect(await away.ask('POST', '/v1/switchover', '{"target":"eu-west-1"}')).toMatchObject({
+      status: 503,
+      body: {
+        code: 'AGENT_UNREACHABLE',
+        message: expect.stringMatching(/^eu-west-1: its agent is not connected.*name another region/),
+      },
+    });
+    expect(await away.ask('GET', '/v1/operations/nope')).toMatchObject({
+      status: 404,
+      body: { message: expect.stringMatching(/"nope".*begins with the region/) },
+    });
   });
 
   it('asks the agent of the target, and from a page without a token takes no body that a form could have sent', async () => {

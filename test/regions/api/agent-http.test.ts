@@ -42,7 +42,7 @@ function agent(
         return { code: 'TOO_EARLY', message: 'wait', waitMs: 17_000 };
       },
     },
-    { region: us, secret },
+    { cluster: 'test', region: us, secret },
     new MetricRegistry({}),
     (act) => acts.push(act),
   );
@@ -94,6 +94,29 @@ describe('the agent', () => {
       });
     }
     expect(await ask('GET', '/v1/status')).toMatchObject({ status: 200, body: { cluster: 'test' } });
+  });
+
+  it('does nothing for whoever means another deployment at the same address, and says so', async () => {
+    const { ask, asked } = agent();
+    const body = '{"target":"us-east-1"}';
+    for (const [method, path] of [
+      ['GET', '/v1/status'],
+      ['POST', '/v1/switchover'],
+    ] as const) {
+      const of = (cluster: string) =>
+        ask(method, path, method === 'POST' ? body : undefined, { 'x-sextant-cluster': cluster });
+      expect(await of('elsewhere')).toMatchObject({
+        status: 421,
+        body: {
+          code: 'OTHER_CLUSTER',
+          message: expect.stringMatching(
+            /of the deployment test, and the request is meant for elsewhere.*--data/,
+          ),
+        },
+      });
+      expect((await of('test')).status).not.toBe(421);
+    }
+    expect(asked).toHaveLength(1);
   });
 
   it('begins a move to its own region, whatever the content type of the body is', async () => {

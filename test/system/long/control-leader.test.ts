@@ -60,11 +60,12 @@ async function leaderElsewhere(): Promise<string> {
 
 describe('the NATS server that leads the control stream', { timeout: 400_000 }, () => {
   it('is killed: writes pause, and the epoch stays (R24)', async () => {
-    const client = deployment.client(east);
-    await client.execute('CREATE TABLE numbered (id INTEGER PRIMARY KEY, text TEXT)');
+    await deployment.client(east).execute('CREATE TABLE numbered (id INTEGER PRIMARY KEY, text TEXT)');
     const { epoch } = await deployment.settled();
     for (let round = 1; round <= rounds; round += 1) {
       const killed = await leaderElsewhere();
+      // A connection of its own: an idle one of HTTP may be closed as it is used again.
+      const client = deployment.client(east, 'ws');
       const writer = new SteadyWriter(client, 'numbered', { perSecond: 50, firstId: round * 1_000_000 });
       await writer.acknowledges(50);
       await deployment.killNats([killed]);
