@@ -69,7 +69,7 @@ const wrongKey = invalid('The token is not signed with a key of this gateway');
 const wrongAlgorithm = invalid('The token is not signed with EdDSA or ES256');
 const unreadable = invalid('The header or the signature of the token cannot be read');
 
-/** Loaded for the first token: a gateway that is started again for clients who have none does not wait for it. */
+/** Loaded where tokens are checked only: a gateway whose clients have none starts without it. */
 const loadJose = () => import('jose');
 type Jose = Awaited<ReturnType<typeof loadJose>>;
 
@@ -107,8 +107,7 @@ async function payloadBy(jose: Jose, key: TokenKey, token: string): Promise<SqlO
  * What a token says whose signature holds, else what is wrong with it. Not `jwtVerify`: that looks at the times once, and
  * refuses an expired token before it is seen that it never granted enough.
  */
-async function verify(token: string, keys: KeyRing, rules: TokenRules): Promise<SqlOutcome<Verified>> {
-  const jose = await loadJose();
+async function verify(jose: Jose, token: string, keys: KeyRing, rules: TokenRules): Promise<SqlOutcome<Verified>> {
   const header = headerOf(jose, token);
   if (header === null) return unreadable;
   const { alg, kid } = header;
@@ -169,6 +168,7 @@ function claimsProblem({ p, id, iss, aud, exp }: Claims, rules: TokenRules): str
 
 /** Checks tokens, each once, and keeps what the good ones say. */
 export class TokenChecker {
+  readonly #jose = loadJose();
   readonly #keys: KeyRing;
   readonly #rules: TokenRules;
   readonly #limits: TokenLimits;
@@ -215,7 +215,7 @@ export class TokenChecker {
   async #verify(token: string): Promise<SqlOutcome<Verified>> {
     if (this.#running < this.#limits.tokenChecks) this.#running += 1;
     else await new Promise<void>((resolve) => this.#line.push(resolve));
-    const verified = await verify(token, this.#keys, this.#rules);
+    const verified = await verify(await this.#jose, token, this.#keys, this.#rules);
     // The place is handed on: whoever comes at this moment stands behind those who wait.
     const next = this.#line.shift();
     if (next === undefined) this.#running -= 1;
