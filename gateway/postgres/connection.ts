@@ -149,9 +149,10 @@ export class Connection {
   #keepTime(): void {
     const { conversation } = this.#parts;
     if (this.#idle !== null) clearTimeout(this.#idle);
-    this.#idle = this.#ended || conversation.isRunning ? null : this.#endAfter(conversation.idleLimit);
+    const { idle, transaction } = conversation.timeLimits;
+    this.#idle = this.#ended || conversation.isRunning ? null : this.#endAfter(idle);
     if (this.#ended || !conversation.inTransaction) this.#stopLasting();
-    else this.#lasting ??= this.#endAfter(conversation.transactionLimit);
+    else this.#lasting ??= this.#endAfter(transaction);
   }
 
   #endAfter(limit: TimeLimit | null): NodeJS.Timeout | null {

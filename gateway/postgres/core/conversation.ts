@@ -33,7 +33,7 @@ import { CopyIntake } from './copy-intake.ts';
 import { type ClientStatement, type PreparedLimits, PreparedTable } from './prepared-table.ts';
 import { abortedReport, limitReport, reports } from './reports.ts';
 import type { SessionSettings } from './session-settings.ts';
-import { type TimeLimit, timeLimit } from './session-timeouts.ts';
+import { type TimeLimits, timeLimits } from './session-timeouts.ts';
 import { readOnlyReport, reportOf } from './sqlstate.ts';
 import { type ContentName, StatementMaker } from './statement-maker.ts';
 import { WireBatch } from './wire-batch.ts';
@@ -116,15 +116,8 @@ export class Conversation {
     return this.#status !== 'I';
   }
 
-  /** How long the client may ask nothing. */
-  get idleLimit(): TimeLimit | null {
-    const name = this.inTransaction ? 'idle_in_transaction_session_timeout' : 'idle_session_timeout';
-    return timeLimit(name, this.#settings.current);
-  }
-
-  /** How long its transactions may last. */
-  get transactionLimit(): TimeLimit | null {
-    return timeLimit('transaction_timeout', this.#settings.current);
+  get timeLimits(): TimeLimits {
+    return timeLimits(this.#settings.current, this.inTransaction);
   }
 
   /** Of the client's messages, those that are not answered yet, bytes. */

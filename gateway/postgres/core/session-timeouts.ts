@@ -20,8 +20,20 @@ export interface TimeLimit {
 /** Longer times are none: timers do not go so far. */
 const timerMsMax = 2 ** 31 - 1;
 
-/** The limit that a session has set; null for none. */
-export function timeLimit(name: keyof typeof reportOf, settings: WireSettings): TimeLimit | null {
+/** What a session has set; null for no limit. */
+export interface TimeLimits {
+  /** How long it may ask nothing. */
+  readonly idle: TimeLimit | null;
+  /** How long its transactions may last. */
+  readonly transaction: TimeLimit | null;
+}
+
+export const timeLimits = (settings: WireSettings, inTransaction: boolean): TimeLimits => ({
+  idle: timeLimit(inTransaction ? 'idle_in_transaction_session_timeout' : 'idle_session_timeout', settings),
+  transaction: timeLimit('transaction_timeout', settings),
+});
+
+function timeLimit(name: keyof typeof reportOf, settings: WireSettings): TimeLimit | null {
   const ms = timeoutMs(settings[name]);
   return ms > 0 && ms <= timerMsMax ? { ms, report: reportOf[name] } : null;
 }
