@@ -2,6 +2,8 @@
 
 export { advertiseSchema, natsSchema, refineNats, refineRegion, regionsSchema } from './agent/config.ts';
 export { type AdminAct, auditLog } from './api/audit.ts';
+export { openapi } from './api/core/openapi.ts';
+export { type Admission, mountApi, type Right } from './api/mount.ts';
 export { holdsSecret } from './api/secret.ts';
 export {
   type NatsConnection,
@@ -14,6 +16,7 @@ export { type Changed, changeControl } from './control/control-link.ts';
 export { openControlStore } from './control/control-store.ts';
 export * from './core.ts';
 export { gatewayPart } from './deploy/region-file.ts';
+export { type DrillLink, drillLink } from './drills/run/drill-link.ts';
 export { sealNodes } from './moves/seal-old-region.ts';
 export { timeText } from './place/time-text.ts';
 export { makeVerifier, saltBytes, verifierIterations } from './postgres/make-verifier.ts';

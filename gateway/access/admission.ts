@@ -1,7 +1,6 @@
 /** Who may use the admin API: holders of a token as far as its scope goes, and of the cluster's secret for everything. */
 import type { IncomingMessage } from 'node:http';
-import type { Admission, Right } from '../../regions/api.ts';
-import { holdsSecret } from '../../regions/index.ts';
+import { type Admission, holdsSecret, type Right } from '../../regions/index.ts';
 import { mainBranch } from '../../storage/index.ts';
 import { describeError } from '../sql/errors.ts';
 import type { SqlError, SqlOutcome } from '../sql/sql.ts';

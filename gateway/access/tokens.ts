@@ -173,7 +173,7 @@ function claimsProblem({ p, id, iss, aud, exp }: Claims, rules: TokenRules): str
 
 /** Checks tokens, each once, and keeps what the good ones say. */
 export class TokenChecker {
-  readonly #jose: Promise<Jose> = loadJose();
+  readonly #jose = loadJose();
   readonly #keys: KeyRing;
   readonly #rules: TokenRules;
   readonly #limits: TokenLimits;

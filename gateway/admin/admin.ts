@@ -1,6 +1,5 @@
 /** The admin API and the small routes that watch over the process: what a gateway answers on the routes of the one table. */
 import { Hono } from 'hono';
-import { type DrillLink, mountApi, openapi } from '../../regions/api.ts';
 import {
   type AdminAct,
   type AgentRequest,
@@ -10,8 +9,11 @@ import {
   type ClusterView,
   chooseLoss,
   type Described,
+  type DrillLink,
   type EventSink,
   endpointsIn,
+  mountApi,
+  openapi,
   operationRegion,
   type SchemaName,
   whoIsMissing,

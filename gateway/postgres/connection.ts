@@ -6,6 +6,7 @@ import type { Socket } from 'node:net';
 import type { Conversation, Reaction } from './core/conversation.ts';
 import type { PostgresLimits } from './core/postgres-limits.ts';
 import { reports } from './core/reports.ts';
+import type { TimeLimit } from './core/session-timeouts.ts';
 import type { FrameReader } from './protocol/core/frame-reader.ts';
 import { MalformedMessage } from './protocol/core/message-bytes.ts';
 import { errorResponse, type Report } from './protocol/core/server-messages.ts';
@@ -46,6 +47,9 @@ export class Connection {
   #draining = false;
   /** Since the client takes nothing; it is cut when this fires. */
   #untaken: NodeJS.Timeout | null = null;
+  /** Ends a client that asks nothing for too long, and one whose transaction lasts too long. */
+  #idle: NodeJS.Timeout | null = null;
+  #lasting: NodeJS.Timeout | null = null;
 
   constructor(parts: ConnectionParts) {
     this.#parts = parts;
@@ -138,6 +142,26 @@ export class Connection {
     if (isBusy && reader.bufferedBytes > limits.readAheadBytes) socket.pause();
     else if (socket.isPaused() && !this.#closed) socket.resume();
     this.#endIfDrained();
+    this.#keepTime();
+  }
+
+  /** Settings of the client's may end it; see `core/session-timeouts.ts`. */
+  #keepTime(): void {
+    const { conversation } = this.#parts;
+    if (this.#idle !== null) clearTimeout(this.#idle);
+    const { idle, transaction } = conversation.timeLimits;
+    this.#idle = this.#ended || conversation.isRunning ? null : this.#endAfter(idle);
+    if (this.#ended || !conversation.inTransaction) this.#stopLasting();
+    else this.#lasting ??= this.#endAfter(transaction);
+  }
+
+  #endAfter(limit: TimeLimit | null): NodeJS.Timeout | null {
+    return limit === null ? null : setTimeout(() => this.#end(limit.report), limit.ms);
+  }
+
+  #stopLasting(): void {
+    if (this.#lasting !== null) clearTimeout(this.#lasting);
+    this.#lasting = null;
   }
 
   #react({ send, run, traceparent, end }: Reaction): void {
@@ -215,6 +239,8 @@ export class Connection {
     this.#closed = true;
     this.#ended = true;
     if (this.#untaken !== null) clearTimeout(this.#untaken);
+    if (this.#idle !== null) clearTimeout(this.#idle);
+    this.#stopLasting();
     const { session, hold, onClosed, onFault } = this.#parts;
     hold(0);
     session.close().then(onClosed, onFault);

@@ -1,14 +1,11 @@
-/**
- * One gateway, composed of its parts. What listens is loaded only once the rest has begun: a gateway that takes over asks for the
- * lease and recovers the volume meanwhile, which takes longer.
- */
+/** One gateway, composed of its parts. */
 import { gatewayStop } from '../../regions/core.ts';
 import type { GatewayReport } from '../../regions/index.ts';
 import { monotonicMs } from '../../storage/index.ts';
 import type { Takeover } from '../reign/takeover.ts';
 import type { GatewayConfig } from './config.ts';
 import { type ControlPart, openControlPart } from './open-control.ts';
-import type { Servers } from './open-servers.ts';
+import { openServers, type Servers } from './open-servers.ts';
 import { checkSetup, type GatewayOptions, type GatewaySetup } from './setup.ts';
 import { Beside } from './start-branches.ts';
 import { type NewsPart, startNewsPart } from './start-news.ts';
@@ -57,7 +54,6 @@ export async function startGateway(config: GatewayConfig, options: GatewayOption
 /** @throws GatewayStartError when an address cannot be listened on; everything is released then. */
 async function listen(parts: GatewayParts): Promise<Servers> {
   try {
-    const { openServers } = await import('./open-servers.ts');
     return await openServers(parts);
   } catch (error) {
     await release(parts);

@@ -1,7 +1,6 @@
 /** What of a gateway listens: for libSQL clients and the admin API, and for PostgreSQL clients. */
 import type { IncomingMessage } from 'node:http';
-import { drillLink } from '../../regions/api.ts';
-import { type AdminAct, auditLog, postgresBase } from '../../regions/index.ts';
+import { type AdminAct, auditLog, drillLink, postgresBase } from '../../regions/index.ts';
 import { adminRoutes } from '../admin/admin.ts';
 import { AgentLink } from '../admin/agent-link.ts';
 import { consoleRoutes } from '../console/console-routes.ts';

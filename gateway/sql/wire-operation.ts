@@ -20,6 +20,22 @@ export function readPreferenceIn(settings: WireSettings): ReadPreference | 'unse
   return readPreferences.find((preference) => preference === value.toLowerCase()) ?? 'unknown';
 }
 
+const unitMs: Readonly<Record<string, number>> = {
+  us: 0.001,
+  ms: 1,
+  s: 1_000,
+  min: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+};
+const timePattern = /^\s*(\d+(?:\.\d+)?)\s*(us|ms|s|min|h|d)?\s*$/;
+
+/** Milliseconds, as PostgreSQL reads a setting that bounds a time; 0 (never) for what it would not take. */
+export function timeoutMs(setting: string | undefined): number {
+  const [, number = '0', unit = 'ms'] = timePattern.exec(setting ?? '') ?? [];
+  return Number(number) * (unitMs[unit] ?? 1);
+}
+
 /** A prepared statement that the client has parsed in an earlier operation. */
 export interface WirePrepared {
   /** Made from the content: the same everywhere for the same text and types. */

@@ -78,11 +78,8 @@ const isCore = (path: string): boolean =>
   path === 'storage/redo.ts' ||
   pureSubjects.some((subject) => path.startsWith(subject));
 
-/**
- * Apart from `index.ts`, so that whoever starts in a hurry loads less: what threads need of storage, what commands need of a node that
- * does not run, and the admin API.
- */
-const sideDoors: readonly string[] = ['storage/redo.ts', 'storage/data.ts', 'regions/api.ts'];
+/** Apart, so that others load less: what threads need of storage, and what commands need of a node that does not run. */
+const sideDoors: readonly string[] = ['storage/redo.ts', 'storage/data.ts'];
 /** A layer has one door, `index.ts`; `core.ts` is its pure half. */
 const isDoor = (path: string): boolean => /^[a-z]+\/(index|core)\.ts$/.test(path) || sideDoors.includes(path);
 

@@ -33,6 +33,7 @@ import { CopyIntake } from './copy-intake.ts';
 import { type ClientStatement, type PreparedLimits, PreparedTable } from './prepared-table.ts';
 import { abortedReport, limitReport, reports } from './reports.ts';
 import type { SessionSettings } from './session-settings.ts';
+import { type TimeLimits, timeLimits } from './session-timeouts.ts';
 import { readOnlyReport, reportOf } from './sqlstate.ts';
 import { type ContentName, StatementMaker } from './statement-maker.ts';
 import { WireBatch } from './wire-batch.ts';
@@ -113,6 +114,10 @@ export class Conversation {
   /** The client was told last that it is in a transaction, or in one that has failed. */
   get inTransaction(): boolean {
     return this.#status !== 'I';
+  }
+
+  get timeLimits(): TimeLimits {
+    return timeLimits(this.#settings.current, this.inTransaction);
   }
 
   /** Of the client's messages, those that are not answered yet, bytes. */

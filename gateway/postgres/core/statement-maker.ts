@@ -22,6 +22,8 @@ export type Made =
   | { readonly kind: 'statement'; readonly statement: ClientStatement }
   | { readonly kind: 'refused'; readonly report: Report };
 
+/** Whom a session of the engine belongs to. It does not know by itself what to go back to: it has no login. */
+const engineUser = 'postgres';
 const noTypes = new Uint8Array(2);
 
 /** First words of what SQL may prepare. */
@@ -121,11 +123,14 @@ export class StatementMaker {
     return { text: text + sql.slice(from), facts };
   }
 
+  #initialOf(name: string): string | undefined {
+    return this.#settings.initial[name] ?? (name === 'session_authorization' ? engineUser : undefined);
+  }
+
   /** A RESET to what is the engine's own default is left to the engine. */
   #withoutVain(statement: StatementFacts): StatementFacts {
     const { instead } = statement;
-    const isVain =
-      instead?.effect.kind === 'reset' && this.#settings.initial[instead.effect.name] === undefined;
+    const isVain = instead?.effect.kind === 'reset' && this.#initialOf(instead.effect.name) === undefined;
     return isVain ? { ...statement, instead: null } : statement;
   }
 
@@ -135,7 +140,7 @@ export class StatementMaker {
     const { effect } = instead;
     switch (effect.kind) {
       case 'reset':
-        return settingsText(false, { [effect.name]: this.#settings.initial[effect.name] ?? '' });
+        return settingsText(false, { [effect.name]: this.#initialOf(effect.name) ?? '' });
       case 'resetAll':
         return settingsText(true, this.#settings.initial);
       default:

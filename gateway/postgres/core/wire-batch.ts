@@ -23,7 +23,7 @@ import type { ClientStatement, TableChange } from './prepared-table.ts';
 /** What is told of one statement at most to those who only look at it. */
 const toldMax = 64;
 /** What an engine has to know of all the same: it acts on the session. */
-const onSession = /^(?:do|call)\b|\b(?:set_config|pg_settings|currval|lastval)\b/i;
+const onSession = /^(?:do|call)\b|\b(?:set_config|pg_settings|nextval|setval|currval|lastval)\b/i;
 /** A statement of this name is never made: to close it succeeds, and touches nobody's. */
 const nobodys = 'sextant_none';
 

@@ -13,12 +13,13 @@ import type { WireOperation, WireResult, WireSettings, WireStatus } from '../../
 import type { Backend, BackendAnswer } from './backend.ts';
 import {
   actorsSql,
-  asksSequences,
   changesActors,
   clearSql,
   leftSql,
   leftText,
   mayLeave,
+  sequencesSql,
+  usesSequences,
 } from './core/left-behind.ts';
 import {
   noSettings,
@@ -66,6 +67,7 @@ const forgetting = /^(?:DEALLOCATE|DISCARD ALL)/;
 /** What of a database acts on the session of whoever uses it. */
 interface Actors {
   readonly any: boolean;
+  readonly sequences: boolean;
   /** Settings of an application's own that they name. */
   readonly names: readonly string[];
 }
@@ -153,7 +155,9 @@ export class BackendRunner {
     const rows = rowsOf(this.backend.run(queryMessage(actorsSql)));
     if (rows === null) return anyActors;
     const names = ownNames(rows.map(([text]) => text ?? '').join(';'));
-    this.actors = { any: rows.length > 0, names };
+    const sequences = rowsOf(this.backend.run(queryMessage(sequencesSql)));
+    if (sequences === null) return anyActors;
+    this.actors = { any: rows.length > 0, sequences: sequences.length > 0, names };
     return this.actors;
   }
 
@@ -163,7 +167,7 @@ export class BackendRunner {
     if (sequencesOf === session) return;
     if (sequencesOf !== 'nobody') {
       this.sequencesOf = 'several';
-      if (!asksSequences(statements)) return;
+      if (!usesSequences(statements) || !this.acts().sequences) return;
       if (this.backend.run(queryMessage('DISCARD SEQUENCES')).errors.length > 0) return;
     }
     this.sequencesOf = session;
@@ -246,7 +250,7 @@ export class BackendRunner {
 const warning = '01000';
 
 /** What cannot be known may do anything. */
-const anyActors: Actors = { any: true, names: [] };
+const anyActors: Actors = { any: true, sequences: true, names: [] };
 
 /** The status after messages that may lack their Sync: then whoever sent them goes on with the batch. */
 function statusAfter(messages: Uint8Array, answered: WireStatus | null): WireStatus {

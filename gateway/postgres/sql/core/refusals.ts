@@ -35,6 +35,11 @@ export const refusals = {
     'a database cannot be created or dropped in SQL',
     'Use a schema, or make a branch: sextant branch create NAME; its name is then that of a database here.',
   ),
+  tablespace: refusal(
+    'tablespaces are not supported',
+    'Everything of a database is in its volume, which storage nodes keep; leave the tablespace out.',
+  ),
+  encoding: refusal('encodings other than UTF-8 are not supported', 'Use UTF8, and convert in the client.'),
   load: refusal('LOAD is not supported', 'The engine has no shared libraries that could be loaded.'),
   serverFile: refusal(
     'COPY from or to a file or program of the server is not supported',

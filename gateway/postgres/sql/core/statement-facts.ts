@@ -176,11 +176,14 @@ function refusalOf(verb: string, watch: WordWatch, copy: CopyFacts | null, text:
       return synchronousCommit.test(text) ? refusals.synchronousCommit : null;
     case 'UPDATE':
       return text.includes('pg_settings') && synchronousCommit.test(text) ? refusals.synchronousCommit : null;
+    case 'SET':
+      return setsEncoding.test(text) && !isUtf8.test(text) ? refusals.encoding : null;
     case 'DECLARE':
       return watch.holds ? refusals.holdCursor : null;
     case 'CREATE':
     case 'DROP':
       if (second === 'DATABASE') return refusals.database;
+      if (second === 'TABLESPACE') return refusals.tablespace;
       return synchronousCommit.test(text) ? refusals.synchronousCommit : null;
     case 'ALTER':
       if (second === 'SYSTEM') return refusals.alterSystem;
@@ -189,6 +192,9 @@ function refusalOf(verb: string, watch: WordWatch, copy: CopyFacts | null, text:
       return null;
   }
 }
+
+const setsEncoding = /^set\s+(?:(?:session|local)\s+)?(?:names\b|"?client_encoding\b)/i;
+const isUtf8 = /\b(?:utf-?8|unicode|default)\b/i;
 
 /** With it off, PostgreSQL acknowledges what it has written nowhere. */
 const synchronousCommit = /synchronous_commit/i;
@@ -211,10 +217,13 @@ function insteadOf(verb: string, watch: WordWatch): StatementFacts['instead'] {
       return watch.word(1) === 'ALL' ? { tag: 'DISCARD ALL', effect: { kind: 'discardAll' } } : null;
     case 'RESET':
       if (watch.word(1) === 'ALL') return { tag: 'RESET', effect: { kind: 'resetAll' } };
+      if (second?.text === 'AUTHORIZATION') return resetOf('RESET', 'session_authorization');
       return resetOf('RESET', settingName(tokens.slice(1)));
     case 'SET': {
       const local = watch.word(1) === 'LOCAL';
       const name = settingName(tokens.slice(local ? 2 : 1));
+      if (second?.text === 'AUTHORIZATION' && tokens.at(-1)?.text === 'DEFAULT')
+        return resetOf('SET', 'session_authorization');
       if (name === 'synchronous_commit') return { tag: 'SET', effect: { kind: 'nothing' } };
       return tokens.at(-1)?.text === 'DEFAULT' && !local ? resetOf('SET', name) : null;
     }

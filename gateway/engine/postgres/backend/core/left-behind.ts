@@ -65,8 +65,11 @@ export function leftText(row: readonly (string | null)[]): string | null {
   return left.length === 0 ? null : `${left.join(', ')} ended with the transaction that made them`;
 }
 
-const transactionOrValue = /^\s*(?:BEGIN|START)\b|\b(?:curr|last)val\b/i;
+/** SQL that answers a row where the database has a sequence. */
+export const sequencesSql = "SELECT 1 FROM pg_catalog.pg_class WHERE relkind = 'S' AND relpersistence <> 't' LIMIT 1";
 
-/** Whether an operation asks for the last values of sequences, or begins a transaction that may. */
-export const asksSequences = (statements: readonly string[]): boolean =>
-  statements.some((sql) => transactionOrValue.test(sql));
+const drawing = /^\s*(?:INSERT|WITH|MERGE|COPY|DO|CALL|EXECUTE|BEGIN|START)\b|\b(?:next|set|curr|last)val\b/i;
+
+/** Whether an operation asks for the last values of sequences, or draws what may be asked for after it, or begins to. */
+export const usesSequences = (statements: readonly string[]): boolean =>
+  statements.some((sql) => drawing.test(sql));

@@ -11,6 +11,8 @@ export function sameWireSettings(a: WireSettings, b: WireSettings): boolean {
 
 /** Who a session is comes last: it may not be allowed to set the others. */
 const identity = ['session_authorization', 'role'] as const;
+/** Who the engine itself is. RESET SESSION AUTHORIZATION changes nothing here: this server has no login that it could go back to. */
+const engineUser = 'postgres';
 const isIdentity = (name: string): boolean => identity.some((other) => other === name);
 
 /** SQL that makes the settings of a session so, whatever they were. */
@@ -23,7 +25,7 @@ export function settingsSql(settings: WireSettings): string {
   // One call for each, in order: a SELECT does not promise the order of its columns' side effects, several statements do.
   return [
     'RESET ROLE',
-    'RESET SESSION AUTHORIZATION',
+    `SET SESSION AUTHORIZATION ${engineUser}`,
     'RESET ALL',
     ...calls.map((call) => `SELECT ${call}`),
   ].join('; ');
@@ -42,9 +44,10 @@ export function readSettingsSql(own: Iterable<string>): string {
       ? ''
       : ` UNION ALL SELECT n, current_setting(n, true) FROM unnest(ARRAY[${names}]) n WHERE current_setting(n, true) <> ''`;
   return (
-    "SELECT name, setting FROM pg_settings WHERE source = 'session' AND name NOT LIKE 'transaction%'" +
+    "SELECT name, setting FROM pg_settings WHERE source = 'session'" +
+    " AND name NOT IN ('transaction_isolation', 'transaction_read_only', 'transaction_deferrable')" +
     " UNION ALL SELECT 'role', current_setting('role') WHERE current_setting('role') <> 'none'" +
-    " UNION ALL SELECT 'session_authorization', session_user WHERE session_user <> 'postgres'" +
+    ` UNION ALL SELECT 'session_authorization', session_user WHERE session_user <> '${engineUser}'` +
     others
   );
 }

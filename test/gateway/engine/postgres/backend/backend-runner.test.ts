@@ -6,6 +6,7 @@ import {
 } from '../../../../../gateway/engine/postgres/backend/backend-runner.ts';
 import { answerFacts } from '../../../../../gateway/engine/postgres/backend/core/wire-messages.ts';
 import { queryMessage, readQuery } from '../../../../../gateway/postgres/protocol/core/client-messages.ts';
+import { message } from '../../../../../gateway/postgres/protocol/core/message-bytes.ts';
 import {
   commandComplete,
   errorResponse,
@@ -18,6 +19,8 @@ class Stoppable {
   readonly asked: string[] = [];
   /** Queries that begin so are stopped. */
   stops: RegExp | null = null;
+  /** Queries of this kind have a row. */
+  rows: RegExp | null = null;
 
   run(messages: Uint8Array): BackendAnswer {
     const sql = readQuery(messages.subarray(5));
@@ -26,7 +29,8 @@ class Stoppable {
     const told = isStopped
       ? errorResponse('ERROR', { code: '57014', message: 'stopped' })
       : commandComplete(/^[A-Z]+/.exec(sql)?.[0] ?? '');
-    const answer = Buffer.concat([told, readyForQuery('I')]);
+    const row = this.rows?.test(sql) ? [message('D', { int16: 0 })] : [];
+    const answer = Buffer.concat([...row, told, readyForQuery('I')]);
     return { messages: answer, ...answerFacts(answer) };
   }
 }
@@ -67,20 +71,29 @@ test('a database in which nothing acts on sessions is looked at once, and again 
   expect(looks()).toBe(2);
 });
 
-test('values of sequences are given up only where another session has been, and somebody may ask for them', () => {
+test('values of sequences are given up where another session has been, and only by whoever may ask for its own', () => {
   const backend = new Stoppable();
+  backend.rows = /pg_class/;
   const runner = new BackendRunner(backend, 10);
   const [one, other] = [newRunnerSession(), newRunnerSession()];
   const discards = (): number => backend.asked.filter((sql) => sql === 'DISCARD SEQUENCES').length;
-  for (let n = 0; n < 3; n++) runner.run(one, operation('BEGIN'));
-  for (let n = 0; n < 3; n++) {
-    runner.run(one, operation('INSERT'));
-    runner.run(other, operation('INSERT'));
-  }
+  for (let n = 0; n < 3; n++) runner.run(one, operation('INSERT'));
+  for (let n = 0; n < 3; n++) for (const session of [one, other]) runner.run(session, operation('UPDATE'));
   expect(discards()).toBe(0);
-  runner.run(one, operation('SELECT lastval()'));
+  // Its own, as long as nobody comes between; whatever another one does may have drawn.
+  runner.run(one, operation('INSERT'));
   runner.run(one, operation('SELECT lastval()'));
   expect(discards()).toBe(1);
-  runner.run(other, operation('BEGIN'));
+  runner.run(other, operation('SELECT f()'));
+  runner.run(one, operation('SELECT lastval()'));
   expect(discards()).toBe(2);
+  runner.run(other, operation('BEGIN'));
+  expect(discards()).toBe(3);
+});
+
+test('where there is no sequence nobody gives up its values', () => {
+  const backend = new Stoppable();
+  const runner = new BackendRunner(backend, 10);
+  for (const session of [newRunnerSession(), newRunnerSession()]) runner.run(session, operation('INSERT'));
+  expect(backend.asked).not.toContain('DISCARD SEQUENCES');
 });

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import { closeEngines, MemoryVolume, openWriter } from '../../engine-volume.ts';
 import { Client, postgres } from './postgres-engine.ts';
@@ -88,6 +89,31 @@ test('a change of pg_settings is one of the session', async () => {
   expect(await one.sql('SHOW work_mem')).toContain('D[9MB]');
 });
 
+test('who a session has become is nobody else, and it can go back', async () => {
+  const [one, other] = await two();
+  await one.sql('DO $$ BEGIN CREATE ROLE bob; EXCEPTION WHEN duplicate_object THEN NULL; END $$');
+  await one.sql('SET SESSION AUTHORIZATION bob');
+  expect(await other.sql('SELECT session_user, current_user')).toContain('D[postgres,postgres]');
+  expect(await one.sql('SELECT session_user')).toContain('D[bob]');
+  // What a front end makes of RESET SESSION AUTHORIZATION.
+  await one.sql("SELECT set_config('session_authorization', 'postgres', false)");
+  expect(one.settings).toEqual({});
+  expect(await one.sql('SELECT session_user')).toContain('D[postgres]');
+});
+
+test("a session's limits of time end nobody's work in the engine", async () => {
+  const [one, other] = await two();
+  for (const name of ['idle_session_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout'])
+    await one.sql(`SET ${name} = 20`);
+  expect(one.settings).toMatchObject({ idle_session_timeout: '20', transaction_timeout: '20' });
+  await one.sql('BEGIN');
+  await sleep(100);
+  expect(await one.sql('SELECT 1')).toBe('T D[1] C[SELECT 1] Z[T]');
+  await one.sql('COMMIT');
+  await sleep(100);
+  expect(await other.sql('SELECT 1')).toBe('T D[1] C[SELECT 1] Z[I]');
+});
+
 test('temporary objects, locks and cursors that a function makes end with their transaction, and that is told', async () => {
   const [one, other] = await two();
   const warned = /^C\[DO\] N\[01000\] Z\[I\]$/;
@@ -121,6 +147,7 @@ test('nobody is told a value that another session has drawn from a sequence', as
   await one.sql('INSERT INTO numbered (n) VALUES (1)');
   expect(await one.sql('SELECT lastval()')).toContain('D[1]');
   await other.sql('INSERT INTO numbered (n) VALUES (2)');
+  expect(await other.sql("SELECT lastval(), currval('numbered_id_seq')")).toContain('D[2,2]');
   expect(await one.sql('SELECT lastval()')).toContain('E[55000] Z[I]');
   expect(await other.sql("SELECT currval('numbered_id_seq')")).toContain('E[55000] Z[I]');
   // Of another session, seen from a transaction that has drawn nothing; and its own.

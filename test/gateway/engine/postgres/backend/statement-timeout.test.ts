@@ -1,8 +1,6 @@
 import { expect, test } from 'vitest';
-import {
-  mayChangeTimeout,
-  timeoutMs,
-} from '../../../../../gateway/engine/postgres/backend/core/statement-timeout.ts';
+import { mayChangeTimeout } from '../../../../../gateway/engine/postgres/backend/core/statement-timeout.ts';
+import { timeoutMs } from '../../../../../gateway/sql/wire-operation.ts';
 
 test.each([
   [undefined, 0],
