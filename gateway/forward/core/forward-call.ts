@@ -10,7 +10,9 @@ import { readPreferences, type StreamState } from '../../sql/stream-state.ts';
 import { decodeBase64, decodeInteger, encodeBase64 } from '../../sql/values.ts';
 import { type WireOperation, type WireResult, wireStatuses } from '../../sql/wire-operation.ts';
 import { type Decoded, parseChecked } from './forward-messages.ts';
+import { plainCall, plainResult } from './forward-plain.ts';
 import { TailReader, TailWriter } from './forward-tail.ts';
+import { fromWire, toWire } from './forward-values.ts';
 
 /** An operation for the writer. */
 export interface ForwardCall {
@@ -46,44 +48,6 @@ export type ForwardResult =
 const idSchema = z.string().min(1).max(128);
 const lsnSchema = z.int().min(0).transform(lsn);
 const epochSchema = z.int().min(0).transform(epoch);
-
-type WireValue =
-  | null
-  | string
-  | { readonly i: string }
-  | { readonly f: number | string }
-  | { readonly b: string };
-
-function toWire(value: SqlValue): WireValue {
-  switch (typeof value) {
-    case 'string':
-      return value;
-    case 'bigint':
-      return { i: value.toString() };
-    case 'number':
-      return {
-        f:
-          Number.isFinite(value) && !Object.is(value, -0)
-            ? value
-            : Object.is(value, -0)
-              ? '-0'
-              : String(value),
-      };
-    default:
-      return value === null ? null : { b: encodeBase64(value) };
-  }
-}
-
-/** Undefined when it is no value. */
-function fromWire(wire: unknown): SqlValue | undefined {
-  if (wire === null || typeof wire === 'string') return wire;
-  if (typeof wire !== 'object') return undefined;
-  if ('i' in wire) return typeof wire.i === 'string' ? (decodeInteger(wire.i) ?? undefined) : undefined;
-  if ('f' in wire)
-    return typeof wire.f === 'number' || typeof wire.f === 'string' ? Number(wire.f) : undefined;
-  if ('b' in wire) return typeof wire.b === 'string' ? (decodeBase64(wire.b) ?? undefined) : undefined;
-  return undefined;
-}
 
 const valueSchema = z.unknown().transform((wire, context): SqlValue => {
   const value = fromWire(wire);
@@ -178,7 +142,7 @@ const callParts = {
   traceparent: z.string().nullable(),
 };
 /** A writer of an older version knows no `reading`, and refuses what it would otherwise run as a write. */
-const callSchema = z
+export const callSchema = z
   .union([
     z.object({ ...callParts, operation: operationSchema }),
     z.object({ ...callParts, reading: operationSchema }),
@@ -237,7 +201,10 @@ const answered = {
   seenLsn: lsnSchema,
   epoch: epochSchema,
 };
-const forwardResultSchema = z.union([
+type WireForwardResult =
+  | { readonly kind: 'notRun' }
+  | (Extract<ForwardResult, { kind: 'answered' }> & { readonly of: SqlOperation['kind'] });
+export const forwardResultSchema: z.ZodType<WireForwardResult> = z.union([
   z.object({ kind: z.literal('notRun') }),
   z.object({ ...answered, of: z.literal('execute'), outcome: outcomeOf(resultSchema) }),
   z.object({
@@ -250,13 +217,11 @@ const forwardResultSchema = z.union([
   z.object({ ...answered, of: z.literal('wire'), outcome: outcomeOf(wireResultSchema) }),
 ]);
 
-/** Everything but the values of SQL is JSON as it stands. */
-function wireJson(value: unknown): string {
-  return JSON.stringify(value, (_key, item: unknown) => {
-    if (typeof item === 'bigint') return item.toString();
-    return item;
-  });
-}
+/** JSON has no 64-bit integers. */
+const wireState = ({ counters, ...state }: StreamState): object => ({
+  ...state,
+  counters: { ...counters, lastInsertRowid: counters.lastInsertRowid.toString() },
+});
 
 export function encodeCall(call: ForwardCall): Uint8Array {
   const statement = (given: SqlStatement) => ({
@@ -264,7 +229,7 @@ export function encodeCall(call: ForwardCall): Uint8Array {
     args: given.args.map(toWire),
     namedArgs: given.namedArgs.map(({ name, value }) => ({ name, value: toWire(value) })),
   });
-  const { operation, readOnly, ...parts } = call;
+  const { operation, readOnly, state, ...parts } = call;
   const wire =
     operation.kind === 'execute'
       ? { kind: 'execute', statement: statement(operation.statement) }
@@ -276,7 +241,8 @@ export function encodeCall(call: ForwardCall): Uint8Array {
         : operation.kind === 'wire'
           ? wireMessages(operation)
           : operation;
-  return Buffer.from(wireJson({ ...parts, [readOnly ? 'reading' : 'operation']: wire }));
+  const json = { ...parts, state: wireState(state), [readOnly ? 'reading' : 'operation']: wire };
+  return Buffer.from(JSON.stringify(json));
 }
 
 /** What `atLeast` and `mayMove` say is about engines that read; the writer shows everything. */
@@ -287,15 +253,16 @@ const wireMessages = ({ atLeast: _, mayMove: _mayMove, ...operation }: WireOpera
 });
 
 export function decodeCall(bytes: Uint8Array): Decoded<ForwardCall> {
-  return parseChecked(callSchema, textOf(bytes));
+  return parseChecked(callSchema, textOf(bytes), plainCall);
 }
 
 export function encodeResult(kind: SqlOperation['kind'], result: ForwardResult): Uint8Array {
   if (result.kind === 'notRun') return Buffer.from('{"kind":"notRun"}');
-  const { outcome } = result;
+  const { outcome, state } = result;
   const tail = new TailWriter();
   const wire = outcome.ok ? { ok: true, value: wireValue(outcome.value, tail) } : outcome;
-  return tail.behind(wireJson({ ...result, of: kind, outcome: wire }));
+  const told = { state: state === null ? null : wireState(state), of: kind, outcome: wire };
+  return tail.behind(JSON.stringify({ ...result, ...told }));
 }
 
 function wireValue(value: AnyOperationValue, tail: TailWriter): unknown {
@@ -309,12 +276,16 @@ function wireValue(value: AnyOperationValue, tail: TailWriter): unknown {
 const wireRows = ({ rowsText, ...result }: SqlResult, tail: TailWriter): object => ({
   ...result,
   rows: result.rows.map((row) => row.map(toWire)),
+  lastInsertRowid: result.lastInsertRowid?.toString() ?? null,
   ...(rowsText !== undefined && tail.add(rowsText)),
 });
 
 export function decodeResult(kind: SqlOperation['kind'], bytes: Uint8Array): Decoded<ForwardResult> {
   const tail = new TailReader(bytes);
-  const result = parseChecked(forwardResultSchema, textOf(tail.json));
+  const result = parseChecked<WireForwardResult>(forwardResultSchema, textOf(tail.json), (wire) => {
+    const plain = plainResult(kind, wire);
+    return plain === null ? null : { ...plain, of: kind };
+  });
   if (result.kind === 'malformed' || result.value.kind === 'notRun')
     return result.kind === 'malformed' ? result : { kind: 'ok', value: { kind: 'notRun' } };
   if (result.value.of !== kind)

@@ -73,7 +73,11 @@ export type Decoded<T> =
   | { readonly kind: 'ok'; readonly value: T }
   | { readonly kind: 'malformed'; readonly reason: string };
 
-const idSchema = z.string().min(1).max(128);
+const idLength = 128;
+const idSchema = z.string().min(1).max(idLength);
+/** Of a stream or a call. */
+export const isForwardId = (value: unknown): value is string =>
+  typeof value === 'string' && value.length >= 1 && value.length <= idLength;
 const lsnSchema = z.int().min(0).transform(lsn);
 const epochSchema = z.int().min(0).transform(epoch);
 const version = z.literal([2, 3]);
@@ -124,6 +128,28 @@ const replyHeader = z.discriminatedUnion('kind', [
   bundleHeader,
 ]);
 
+type Wire = Readonly<Record<string, unknown>>;
+const isWithin = (value: unknown, from: number, to: number): value is number =>
+  typeof value === 'number' && Number.isInteger(value) && value >= from && value <= to;
+
+/** The headers of what nearly all messages are, exactly as the schema gives them; null where that has to look. */
+function plainRequest(wire: Wire): z.infer<typeof requestHeader> | null {
+  const { v, kind, call, index, count } = wire;
+  if (v === 4) return kind === 'bundle' ? { v, kind } : null;
+  if (v !== 2 || !isForwardId(call) || wire.branch !== undefined) return null;
+  if (kind === 'forget') return { v, kind, call };
+  if (kind !== 'part' || !isWithin(index, 0, partsMax) || !isWithin(count, 1, partsMax)) return null;
+  return { v, kind, branch: mainBranch, call, index, count };
+}
+
+/** As `plainRequest`. */
+function plainReply({ v, kind, index, count }: Wire): z.infer<typeof replyHeader> | null {
+  if (v === 4) return kind === 'bundle' ? { v, kind } : null;
+  if (v !== 2 || kind !== 'part') return null;
+  if (!isWithin(index, 0, Number.MAX_SAFE_INTEGER) || !isWithin(count, 1, partsMax)) return null;
+  return { v, kind, index, count };
+}
+
 const none = new Uint8Array(0);
 
 function encode(header: object, bytes: Uint8Array, branch: BranchName = mainBranch): Uint8Array {
@@ -134,16 +160,18 @@ function encode(header: object, bytes: Uint8Array, branch: BranchName = mainBran
 const encodeBundle = (bytes: Uint8Array): Uint8Array => withHeader({ v: 4, kind: 'bundle' }, bytes);
 
 function withHeader(header: object, bytes: Uint8Array): Uint8Array {
-  const json = Buffer.from(JSON.stringify(header));
-  const message = new Uint8Array(4 + json.length + bytes.length);
-  viewOf(message).setUint32(0, json.length, true);
-  message.set(json, 4);
-  message.set(bytes, 4 + json.length);
+  const json = JSON.stringify(header);
+  const length = Buffer.byteLength(json);
+  const message = new Uint8Array(4 + length + bytes.length);
+  viewOf(message).setUint32(0, length, true);
+  Buffer.from(message.buffer).write(json, 4);
+  message.set(bytes, 4 + length);
   return message;
 }
 
 function decode<T>(
   schema: z.ZodType<T>,
+  plain: (wire: Wire) => T | null,
   message: Uint8Array,
 ): Decoded<{ readonly header: T; readonly bytes: Uint8Array }> {
   if (message.length < 4) return { kind: 'malformed', reason: 'a message shorter than its header length' };
@@ -152,15 +180,26 @@ function decode<T>(
   const header = parseChecked(
     schema,
     Buffer.from(message.buffer, message.byteOffset + 4, length).toString('utf8'),
+    (wire) => (typeof wire === 'object' && wire !== null ? plain(Object(wire)) : null),
   );
   if (header.kind === 'malformed') return header;
   return { kind: 'ok', value: { header: header.value, bytes: message.subarray(4 + length) } };
 }
 
-/** Parses and checks JSON from another gateway; never throws. */
-export function parseChecked<T>(schema: z.ZodType<T>, text: string): Decoded<T> {
+/**
+ * Parses and checks JSON from another gateway; never throws.
+ * @param plain gives exactly what the schema would, at a fraction of its cost, or null where the schema has to look.
+ */
+export function parseChecked<T>(
+  schema: z.ZodType<T>,
+  text: string,
+  plain: (wire: unknown) => T | null = () => null,
+): Decoded<T> {
   try {
-    const result = schema.safeParse(JSON.parse(text));
+    const wire: unknown = JSON.parse(text);
+    const known = plain(wire);
+    if (known !== null) return { kind: 'ok', value: known };
+    const result = schema.safeParse(wire);
     return result.success
       ? { kind: 'ok', value: result.data }
       : { kind: 'malformed', reason: z.prettifyError(result.error) };
@@ -185,7 +224,7 @@ export function encodeRequest(request: ForwardRequest): Uint8Array {
 }
 
 export function decodeRequest(message: Uint8Array): Decoded<ForwardRequest> {
-  const split = decode(requestHeader, message);
+  const split = decode(requestHeader, plainRequest, message);
   if (split.kind === 'malformed') return split;
   const { header, bytes } = split.value;
   return {
@@ -202,7 +241,7 @@ export function encodeReply(reply: ForwardReply): Uint8Array {
 }
 
 export function decodeReply(message: Uint8Array): Decoded<ForwardReply> {
-  const split = decode(replyHeader, message);
+  const split = decode(replyHeader, plainReply, message);
   if (split.kind === 'malformed') return split;
   const { header, bytes } = split.value;
   return {
