@@ -30,7 +30,7 @@ async function connected(service: QuickService, options: string) {
   const client = new pg.Client({ host: '127.0.0.1', port, user: 'any', database: 'main', options });
   /** SQLSTATEs of what went wrong: a driver tells whoever asks at that moment, else everybody. */
   const codes: unknown[] = [];
-  const note = (error: { readonly code?: string }): void => void codes.push(error.code);
+  const note = (error: Error & { readonly code?: string }): void => void codes.push(error.code);
   client.on('error', note);
   await client.connect();
   return { client, codes, ask: (sql: string) => client.query(sql).catch(note) };

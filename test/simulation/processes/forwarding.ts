@@ -7,6 +7,7 @@ import type { CallEnd } from '../../../gateway/forward/core/call-table.ts';
 import { encodeResult, type ForwardCall } from '../../../gateway/forward/core/forward-call.ts';
 import { defaultForwardLimits, type ForwardLimits } from '../../../gateway/forward/core/forward-limits.ts';
 import { type ForwardReply, splitParts } from '../../../gateway/forward/core/forward-messages.ts';
+import { WriterStandings } from '../../../gateway/forward/core/writer-standing.ts';
 import { ForwardCalls } from '../../../gateway/forward/forward-calls.ts';
 import { ForwardClient, type RemoteWriter } from '../../../gateway/forward/forward-client.ts';
 import { ForwardInbox, type SingleRequest } from '../../../gateway/forward/forward-inbox.ts';
@@ -46,6 +47,7 @@ const writeSchema = z.object({
 export class SimForwarding {
   private readonly options: SimForwardingOptions;
   private readonly limits: ForwardLimits;
+  private readonly standings = new WriterStandings();
   private readonly client: ForwardClient;
   private readonly calls: ForwardCalls;
   private readonly inbox: ForwardInbox;
@@ -56,8 +58,8 @@ export class SimForwarding {
     this.limits = { ...defaultForwardLimits, forwardPartBytes: chance.pick([1_024, 512 * 1024]) };
     const { limits } = this;
     const subject = gatewaySubject(context.cluster, region, me);
-    const isWriter = ({ subject: of }: RemoteWriter): boolean => (this.writer?.subject ?? of) === of;
-    this.client = new ForwardClient({ nats, me: me.incarnation, limits, isWriter, runtime: time });
+    const standingOf = (writer: RemoteWriter) => this.standings.of(writer.subject);
+    this.client = new ForwardClient({ nats, me: me.incarnation, limits, standingOf, runtime: time });
     this.calls = new ForwardCalls({ limits, runtime: time, run: (_, call) => this.run(call) });
     this.inbox = new ForwardInbox({
       nats,
@@ -79,6 +81,8 @@ export class SimForwarding {
 
   /** There is news of who writes. */
   writerChanged(): void {
+    const state = this.options.record()?.state;
+    if (state !== undefined) this.standings.saw(this.writer?.subject ?? null, state);
     this.client.writerChanged();
   }
 
