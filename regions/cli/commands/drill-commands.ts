@@ -122,10 +122,11 @@ function printReport(report: DrillReport, dir: string): void {
   for (const { name, limit, actual, held } of report.objectives)
     console.log(`${mark(held)} ${name} ${actual ?? 'not measured'}, at most ${limit}`);
   for (const { name, held, detail } of report.checks) console.log(`${mark(held)} ${name}: ${detail}`);
+  const noRto = report.interrupted ? 'stopped before writes were back' : 'writes did not come back';
   const { rtoMs, dataCompared, rpoCommits, rpoMs, rpoBytes, writeStallMs, failbackMs } = report;
   console.log(
     [
-      `RTO ${rtoMs === null ? 'none: writes did not come back' : formatMs(rtoMs)}`,
+      `RTO ${rtoMs === null ? `none: ${noRto}` : formatMs(rtoMs)}`,
       `longest pause ${formatMs(writeStallMs)}`,
       dataCompared
         ? `RPO ${rpoCommits} commits (${formatMs(rpoMs)}, ${rpoBytes} B)`

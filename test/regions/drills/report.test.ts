@@ -234,6 +234,9 @@ describe('what is said in short', () => {
 
   it('says so when writes did not come back, nothing was broken, or the primary is elsewhere', () => {
     expect(said({ entries: facts().entries.slice(0, 400) })).toContain('Writes did not come back.');
+    expect(said({ entries: facts().entries.slice(0, 400), interrupted: true })).toContain(
+      'The drill was stopped before writes were back.',
+    );
     expect(said({ phases: [] })).toBe('Nothing was broken: the drill ended before its fault.');
     const after = { primary: asia, epoch: 5 };
     expect(said({ failback: null, after })).toContain('The primary is ap-northeast-1 now, and was us-east-1');

@@ -86,7 +86,9 @@ function tiles(report: DrillReport): string {
       'Recovery time (RTO)',
       rtoMs === null ? 'none' : duration(rtoMs),
       rtoMs === null
-        ? 'writes did not come back'
+        ? report.interrupted
+          ? 'stopped before writes were back'
+          : 'writes did not come back'
         : countsFromFault(report)
           ? 'fault to acknowledged write'
           : 'the longest pause',

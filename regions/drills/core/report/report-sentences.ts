@@ -31,7 +31,10 @@ export const countsFromFault = ({ kind, rtoPhases }: DrillReport): boolean =>
 
 function service(report: DrillReport): string {
   const { rtoMs, writeStallMs, failures } = report;
-  if (rtoMs === null) return 'Writes did not come back.';
+  if (rtoMs === null)
+    return report.interrupted
+      ? 'The drill was stopped before writes were back.'
+      : 'Writes did not come back.';
   const failed = failures.length === 0 ? ' No write failed.' : '';
   return countsFromFault(report)
     ? `Writes were acknowledged again ${duration(rtoMs)} after the fault.${failed}`
