@@ -107,7 +107,12 @@ async function payloadBy(jose: Jose, key: TokenKey, token: string): Promise<SqlO
  * What a token says whose signature holds, else what is wrong with it. Not `jwtVerify`: that looks at the times once, and
  * refuses an expired token before it is seen that it never granted enough.
  */
-async function verify(jose: Jose, token: string, keys: KeyRing, rules: TokenRules): Promise<SqlOutcome<Verified>> {
+async function verify(
+  jose: Jose,
+  token: string,
+  keys: KeyRing,
+  rules: TokenRules,
+): Promise<SqlOutcome<Verified>> {
   const header = headerOf(jose, token);
   if (header === null) return unreadable;
   const { alg, kid } = header;
