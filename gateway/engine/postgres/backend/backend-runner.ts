@@ -79,9 +79,9 @@ export class BackendRunner {
   private applied: WireSettings | null = noSettings;
   /** Null when that is not known. */
   private actors: Actors | null = null;
-  /** Whose values of sequences (`currval`, `lastval`) the backend has. */
   /** A session has left something that could not be cleared: the operation was stopped at that moment. */
   private uncleared = false;
+  /** Whose values of sequences (`currval`, `lastval`) the backend has. */
   private sequencesOf: RunnerSession | 'nobody' | 'several' = 'nobody';
 
   constructor(backend: Pick<Backend, 'run'>, statementsMax: number) {

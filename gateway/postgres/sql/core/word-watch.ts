@@ -30,7 +30,13 @@ const changingFunctions: ReadonlySet<string> = new Set([
   'lo_unlink',
 ]);
 /** Functions by which an engine knows what an operation does to its session, or asks of it: it is told of each of them. */
-const sessionFunctions: ReadonlySet<string> = new Set(['set_config', 'nextval', 'setval', 'currval', 'lastval']);
+const sessionFunctions: ReadonlySet<string> = new Set([
+  'set_config',
+  'nextval',
+  'setval',
+  'currval',
+  'lastval',
+]);
 /** Words that may stand between CREATE and TEMPORARY. */
 const beforeTemporary: ReadonlySet<string> = new Set(['CREATE', 'OR', 'REPLACE', 'GLOBAL', 'LOCAL']);
 

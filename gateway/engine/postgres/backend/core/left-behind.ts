@@ -66,7 +66,8 @@ export function leftText(row: readonly (string | null)[]): string | null {
 }
 
 /** SQL that answers a row where the database has a sequence. */
-export const sequencesSql = "SELECT 1 FROM pg_catalog.pg_class WHERE relkind = 'S' AND relpersistence <> 't' LIMIT 1";
+export const sequencesSql =
+  "SELECT 1 FROM pg_catalog.pg_class WHERE relkind = 'S' AND relpersistence <> 't' LIMIT 1";
 
 const drawing = /^\s*(?:INSERT|WITH|MERGE|COPY|DO|CALL|EXECUTE|BEGIN|START)\b|\b(?:next|set|curr|last)val\b/i;
 
