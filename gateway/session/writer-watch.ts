@@ -11,12 +11,12 @@ import {
   type WriterPhase,
 } from '../../regions/core.ts';
 import { type RegionId, regionId, unreachable } from '../../storage/core.ts';
+import { type WriterStanding, WriterStandings } from '../forward/core/writer-standing.ts';
 import type { RemoteWriter } from '../forward/forward-client.ts';
 import type { SqlError } from '../sql/sql.ts';
 import type { WriterPlace } from './core/routing.ts';
 import type { ServiceLimits } from './core/service-limits.ts';
 import { writerAbsence } from './core/writer-absence.ts';
-import { type WriterStanding, WriterStandings } from '../forward/core/writer-standing.ts';
 
 export interface WriterWatchOptions {
   readonly cluster: string;

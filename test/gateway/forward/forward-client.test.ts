@@ -32,10 +32,11 @@ const writer = { subject: 'sql.there', region: regionId('us-east-1') };
 const encodePart = (index: number, bytes: Uint8Array): Uint8Array =>
   encodeReply({ kind: 'part', index, count: 2, bytes });
 
-const clientOf = (nats: NatsConnection, standingOf: () => WriterStanding,
+const clientOf = (
+  nats: NatsConnection,
+  standingOf: () => WriterStanding,
   limits = defaultForwardLimits,
-): ForwardClient =>
-  new ForwardClient({ nats, me: 'me', limits, standingOf, runtime: machine });
+): ForwardClient => new ForwardClient({ nats, me: 'me', limits, standingOf, runtime: machine });
 
 /** What the writer answers once the statement has run. */
 const done: RequestOutcome = {
