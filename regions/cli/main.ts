@@ -62,7 +62,14 @@ export function buildProgram(): Command {
   addVerifierCommand(program);
   addDoctorCommand(program);
   addCompletionCommand(program);
+  pointToHelp(program, program.name());
   return program;
+}
+
+/** A command line that cannot be read is answered with where to look, after what is wrong with it. */
+function pointToHelp(command: Command, path: string): void {
+  command.showHelpAfterError(`\`${path} --help\` says what it takes`);
+  for (const inner of command.commands) pointToHelp(inner, `${path} ${inner.name()}`);
 }
 
 /** Prints an expected failure in one line, or as `{"error": …}` where JSON was asked for. */

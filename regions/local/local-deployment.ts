@@ -298,7 +298,7 @@ function lockedMessage(dataDir: string, holder: LockHolder | undefined): string 
     return `${dataDir} is in use by another process that could not write down its pid: wait until it has ended`;
   const { identity, purpose, since } = holder;
   return purpose === upPurpose
-    ? `the deployment in ${dataDir} is already running or starting (supervisor pid ${identity.pid}, since ${since}); \`sextant down\` stops it`
+    ? `the deployment in ${dataDir} is already running or starting (supervisor pid ${identity.pid}, since ${since}); \`sextant down --data ${dataDir}\` stops it`
     : `the deployment in ${dataDir} is being stopped (${purpose}, pid ${identity.pid}, since ${since}): try again when that has ended`;
 }
 

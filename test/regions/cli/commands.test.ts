@@ -57,6 +57,17 @@ describe('before anything is deployed', () => {
   const ask = (...args: readonly string[]) =>
     spawnSync(process.execPath, [cli, ...args], { encoding: 'utf8', cwd: dir, env });
 
+  test.each([
+    ['statsu', 'sextant'],
+    ['status --wach', 'sextant status'],
+    ['drill --data x', 'sextant drill'],
+  ])('%s is answered with where to look', (line, command) => {
+    const { status, stderr } = ask(...line.split(' '));
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/^error: unknown /);
+    expect(stderr.trim().split('\n').at(-1)).toBe(`\`${command} --help\` says what it takes`);
+  });
+
   test('doctor looks at the machine alone, and says how to begin', () => {
     const { stdout, stderr } = ask('doctor', '--json');
     expect(stderr).toBe('');

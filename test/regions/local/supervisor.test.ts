@@ -175,7 +175,10 @@ describe('a supervised deployment', () => {
   test('is not started twice, and not while it is being stopped', async () => {
     prepareDeployment({ dataDir, regions: ['us-east-1'] });
     for (const [purpose, sentence] of [
-      ['sextant up', /already running or starting \(supervisor pid \d+, since 2.*`sextant down` stops it/],
+      [
+        'sextant up',
+        /already running or starting \(supervisor pid \d+, since 2.*`sextant down --data \S+` stops it/,
+      ],
       ['sextant down', /is being stopped \(sextant down, pid \d+, since 2/],
     ] as const) {
       const held = await lockDirectory(supervisorDir(dataDir), purpose);
