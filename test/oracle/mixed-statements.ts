@@ -29,7 +29,6 @@ export const byMixedTheme: Readonly<Record<MixedTheme, readonly Make[]>> = {
       "ATTACH ':memory:' AS main",
       'DETACH DATABASE zz_m',
       'DETACH "zz m"',
-      'DETACH temp',
     ),
     varied(
       'CREATE TABLE {zz_m|"zz m"|temp}.zz_q (id INTEGER PRIMARY KEY AUTOINCREMENT, v TEXT UNIQUE, n DEFAULT (last_insert_rowid()))',
@@ -58,7 +57,7 @@ export const byMixedTheme: Readonly<Record<MixedTheme, readonly Make[]>> = {
       'SELECT * FROM zz_qv ORDER BY id',
       'SELECT * FROM zz_m.sqlite_sequence ORDER BY name',
       'SELECT type, name, tbl_name FROM zz_m.sqlite_schema ORDER BY name',
-      'SELECT name FROM pragma_database_list ORDER BY seq',
+      "SELECT name FROM pragma_database_list WHERE name <> 'temp' ORDER BY seq",
       'PRAGMA zz_m.foreign_key_check',
       'PRAGMA zz_m.integrity_check',
       'PRAGMA zz_m.user_version = 7',
@@ -204,7 +203,7 @@ export const byMixedTheme: Readonly<Record<MixedTheme, readonly Make[]>> = {
   'odd pragmas': [
     varied(
       'PRAGMA {count_changes|empty_result_callbacks|full_column_names|short_column_names} {= ON|= OFF|}',
-      'PRAGMA {cache_size|busy_timeout|analysis_limit|threads} {= 77|= -77|(5)|}',
+      'PRAGMA {cache_size|busy_timeout|analysis_limit} {= 77|= -77|(5)|}',
       'PRAGMA {cell_size_check|checkpoint_fullfsync|fullfsync|read_uncommitted|trusted_schema} {= ON|= OFF|}',
       'PRAGMA {\'foreign_keys\'|[recursive_triggers]|"automatic_index"|main . foreign_keys} {= true|= 0|=-1|( yes )|}',
       'PRAGMA /* a */ foreign_keys /* b */ = /* c */ {OFF|ON} -- d',

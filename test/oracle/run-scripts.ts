@@ -1,6 +1,9 @@
 /** Many scripts on one gateway, several at a time. */
+import { answerText } from './answer.ts';
 import { type Divergence, diverges, type StockSqlite, type Target } from './oracle.ts';
 import type { Script } from './script.ts';
+
+const retriesMax = 5;
 
 /**
  * What differs from stock SQLite, by seed. Scripts that run at the same time can get in each other's way as clients do
@@ -24,8 +27,14 @@ export async function differing(
   );
   const found: Divergence[] = [];
   for (const script of suspects.sort((one, other) => one.seed - other.seed)) {
-    const again = await diverges(stock, first, script);
+    let again = await diverges(stock, first, script);
+    // Others may use the deployment, too.
+    for (let left = retriesMax; left > 0 && again !== null && isBusy(again); left--)
+      again = await diverges(stock, first, script);
     if (again !== null) found.push(again);
   }
   return found;
 }
+
+/** Somebody else's transaction may have been in the way. */
+const isBusy = ({ sextant }: Divergence): boolean => answerText(sextant).includes('SQLITE_BUSY');

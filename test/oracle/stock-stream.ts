@@ -75,7 +75,9 @@ export class StockStream {
       defensive: false,
     });
     // Settings that no script can see; without them a script would wait for the disk.
-    db.exec('PRAGMA synchronous = OFF; PRAGMA journal_mode = MEMORY; PRAGMA temp_store = MEMORY');
+    db.exec(
+      'PRAGMA synchronous = OFF; PRAGMA journal_mode = MEMORY; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -4096',
+    );
     return db;
   }
 

@@ -359,7 +359,7 @@ export const byTableTheme: Readonly<Record<TableTheme, readonly Make[]>> = {
       'PRAGMA {integrity_check|quick_check}(zz_a)',
       'PRAGMA {table_info|table_xinfo|index_list}({zz_a|zz_c|zz_nowhere})',
       'PRAGMA {main|temp}.table_info(zz_a)',
-      'PRAGMA {encoding|page_size|auto_vacuum|journal_mode|locking_mode|user_version|application_id|freelist_count|read_uncommitted}',
+      'PRAGMA {encoding|page_size|auto_vacuum|journal_mode|locking_mode|user_version|application_id|read_uncommitted}',
       'PRAGMA {busy_timeout|secure_delete|analysis_limit|temp_store|trusted_schema|cell_size_check|writable_schema|checkpoint_fullfsync}',
       'PRAGMA {optimize|shrink_memory|no_such_pragma|incremental_vacuum|wal_checkpoint}',
       'PRAGMA {collation_list|function_list}(1, 2)',

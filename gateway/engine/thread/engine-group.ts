@@ -68,6 +68,8 @@ export class CommitGroup {
   private sinceMs = 0;
   /** Its members have changed so much that it takes no more. */
   private isFull = false;
+  /** Pages that its connection holds, bytes. */
+  private held = 0;
   /** Sessions whose group has ended, in their order; `again` when their statement is to run by itself. */
   readonly ended: { readonly session: Session; readonly again: boolean }[] = [];
   /** Whether more operations came with the one that is taken now. */
@@ -134,7 +136,10 @@ export class CommitGroup {
     this.connection = connection;
     this.isFull = false;
     this.sinceMs = performance.now();
-    if (connection.perform('BEGIN IMMEDIATE').ok) return true;
+    if (connection.perform('BEGIN IMMEDIATE').ok) {
+      this.held = connection.changedBytes();
+      return true;
+    }
     this.connection = null;
     this.options.releaseSlot();
     return false;
@@ -148,15 +153,15 @@ export class CommitGroup {
     const before: SessionCounters = { changes, totalChanges, lastInsertRowid };
     const { groupBytes } = this.options.limits;
     const isFirst = this.members.length === 0;
-    const heldBefore = connection.changedBytes();
+    const heldBefore = this.held;
     if (!isFirst && statement.writes) this.options.boundChanges(heldBefore + groupBytes);
     const outcome = connection.run(statement, given, session.counters, operation.budget);
     this.options.boundChanges(Number.POSITIVE_INFINITY);
     operation.ran = true;
     connection.finish(statement);
     const isOpen = !connection.isAutocommit();
-    const held = isOpen ? connection.changedBytes() : 0;
-    const isLarge = statement.writes && held - heldBefore > groupBytes;
+    if (isOpen && statement.writes) this.held = connection.changedBytes();
+    const isLarge = this.held - heldBefore > groupBytes;
     if (!isOpen && (isFirst || (!outcome.ok && outcome.error.code === 'SQLITE_INTERRUPT'))) {
       // SQLite has rolled everything back, and what the others did is not why.
       operation.seen = Math.max(operation.seen, seenBy(connection));
@@ -165,7 +170,7 @@ export class CommitGroup {
     }
     const wrote = session.counters.totalChanges > totalChanges;
     this.members.push({ session, operation, before, writes: statement.writes, wrote });
-    if (isOpen && (isFirst || !isLarge)) this.isFull = held > groupBytes;
+    if (isOpen && (isFirst || !isLarge)) this.isFull = this.held > groupBytes;
     else {
       if (isOpen) connection.perform('ROLLBACK');
       seenBy(connection);
