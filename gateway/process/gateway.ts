@@ -1,10 +1,10 @@
 /** One gateway, composed of its parts. */
-import type { IncomingMessage } from 'node:http';
 import { gatewayStop } from '../../regions/core.ts';
 import { type AdminAct, auditLog, drillLink, type GatewayReport, postgresBase } from '../../regions/index.ts';
 import { monotonicMs } from '../../storage/index.ts';
 import { adminRoutes } from '../admin/admin.ts';
 import { AgentLink } from '../admin/agent-link.ts';
+import type { HttpRequest } from '../direct/exchange.ts';
 import type { Takeover } from '../reign/takeover.ts';
 import { describeError } from '../sql/errors.ts';
 import type { SqlError } from '../sql/sql.ts';
@@ -234,7 +234,7 @@ export async function release(parts: GatewayParts): Promise<void> {
 }
 
 /** Writes down admin acts that a foreign page may have asked for. */
-function foreignAudit(audit: (act: AdminAct) => void): (request: IncomingMessage, error: SqlError) => void {
+function foreignAudit(audit: (act: AdminAct) => void): (request: HttpRequest, error: SqlError) => void {
   return ({ method = '', url = '' }, { code }) => {
     const path = url.split('?')[0] ?? '';
     if (method === 'GET' || !path.startsWith('/v1/')) return;
