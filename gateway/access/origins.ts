@@ -2,9 +2,9 @@
  * Keeps web pages away (G43). A browser lets any page send requests to any address; such a request carries the page's `Origin`. After a
  * DNS trick it carries a name of the page's choice in `Host` instead, which only a gateway that lets in everybody has to fear.
  */
-import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import { isLoopbackHost } from '../../storage/index.ts';
+import type { HttpRequest } from '../direct/exchange.ts';
 import { adviseError } from '../sql/errors.ts';
 import type { SqlError } from '../sql/sql.ts';
 
@@ -16,6 +16,8 @@ export interface OriginRules {
   /** Origins of pages that may use it, as browsers write them: `https://app.example`. */
   readonly origins: ReadonlySet<string>;
 }
+
+type Asking = Pick<HttpRequest, 'method' | 'headers'>;
 
 /** Headers that stock clients, and the console, send. */
 const allowedHeaders = 'authorization, content-type, sextant-bookmark, sextant-read, traceparent, tracestate';
@@ -32,7 +34,7 @@ const nameIn = (host: string): string => host.replace(/:[0-9]*$/, '').replace(/^
 const changes = (method: string | undefined): boolean => method !== 'GET' && method !== 'HEAD';
 
 /** Why a request must not be answered, or null. A page that this gateway served itself is not foreign. */
-export function originProblem(request: IncomingMessage, rules: OriginRules): SqlError | null {
+export function originProblem(request: Asking, rules: OriginRules): SqlError | null {
   const { host, origin, 'sec-fetch-site': site } = request.headers;
   if (rules.open && host !== undefined && !isLoopbackHost(host)) {
     if (rules.loopback) return refused('An open gateway answers to loopback host names only');
@@ -50,10 +52,7 @@ export function originProblem(request: IncomingMessage, rules: OriginRules): Sql
 }
 
 /** What is told to the browser of a page whose request was let through: nothing to one that needs no permission. */
-export function corsHeaders(
-  request: IncomingMessage,
-  rules: OriginRules,
-): Readonly<Record<string, string>> | null {
+export function corsHeaders(request: Asking, rules: OriginRules): Readonly<Record<string, string>> | null {
   const { origin } = request.headers;
   if (rules.origins.size === 0) return null;
   if (origin === undefined || !rules.origins.has(origin.toLowerCase())) return { vary: 'origin' };
@@ -66,7 +65,7 @@ export function corsHeaders(
 
 /** The answer to a browser that asks beforehand; null when the request is no such question. */
 export function preflightHeaders(
-  request: IncomingMessage,
+  request: Asking,
   rules: OriginRules,
 ): Readonly<Record<string, string>> | null {
   if (request.method !== 'OPTIONS' || request.headers['access-control-request-method'] === undefined)

@@ -2,9 +2,9 @@
  * Embedded replicas of libSQL (`syncUrl`) copy the pages of a server's file over gRPC. There is no such file here, so they
  * are told, in gRPC's own words, over HTTP/1 (gRPC-Web) and over HTTP/2.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { endWith } from '../access/last-words.ts';
+import type { HttpAnswer, HttpRequest } from '../direct/exchange.ts';
 
 const sentence =
   'Embedded replicas (syncUrl) are not supported: Sextant keeps its replicas in its regions. Use the URL of a gateway as the url of a remote client.';
@@ -12,7 +12,7 @@ const sentence =
 const grpcStatus = '12';
 
 /** Answers a gRPC request; false when it is none. */
-export function refuseGrpc(request: IncomingMessage, response: ServerResponse): boolean {
+export function refuseGrpc(request: HttpRequest, response: HttpAnswer): boolean {
   const type = request.headers['content-type'];
   if (type === undefined || !type.startsWith('application/grpc')) return false;
   request.resume();

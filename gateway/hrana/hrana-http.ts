@@ -1,11 +1,13 @@
 /**
- * The libSQL protocol over HTTP, straight on `node:http` (measured: 54 µs of CPU per request, against 97 µs through Hono):
- * pipelines and cursors in JSON and protobuf, and the older APIs that know no streams.
+ * The libSQL protocol over HTTP, below the routes of Hono, which would cost as much as the rest: pipelines and cursors in JSON and
+ * protobuf, and the older APIs that know no streams. Requests come from Node's parser or, whole, from `direct/`.
  */
 import { isUtf8 } from 'node:buffer';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { type Authenticator, beyondBranch, sessionOptions } from '../access/auth.ts';
+import { type Authenticator, beyondBranch, type Grant, sessionOptions } from '../access/auth.ts';
+import type { HttpAnswer, HttpRequest } from '../direct/exchange.ts';
+import { RequestBodies } from '../direct/request-bodies.ts';
 import { bookmarkHeader, formatBookmark } from '../sql/bookmark.ts';
 import { encodeErrorBody } from '../sql/error-body.ts';
 import { adviseError, adviseFailure, describeError } from '../sql/errors.ts';
@@ -60,7 +62,7 @@ export interface HranaHttpOptions {
 }
 
 /** Ends the response with a JSON error; `error` repeats the message for clients that read only that. */
-export function sendError(response: ServerResponse, error: SqlError): void {
+export function sendError(response: HttpAnswer, error: SqlError): void {
   if (response.destroyed || response.headersSent) return;
   const body = encodeErrorBody(error);
   response.writeHead(describeError(error.code).httpStatus, {
@@ -113,13 +115,14 @@ export class HranaHttp {
   readonly #options: HranaHttpOptions;
   readonly #decoder: HranaDecoder;
   readonly #streams: StreamRegistry;
+  readonly #bodies: RequestBodies;
   readonly #encodings: Readonly<Record<'json' | 'protobuf', Encoding>>;
-  #bodyBytes = 0;
 
   constructor(options: HranaHttpOptions) {
     this.#options = options;
     this.#decoder = createDecoder(options.limits);
     this.#streams = new StreamRegistry(options.service, options.limits);
+    this.#bodies = new RequestBodies(options.limits);
     this.#encodings = encodings(this.#decoder, options.limits);
   }
 
@@ -134,89 +137,83 @@ export class HranaHttp {
   }
 
   /** Answers one POST whose path passed `isHranaPost`. Settles when the response is handed to the socket. */
-  async handle(request: IncomingMessage, response: ServerResponse, target: HranaTarget): Promise<void> {
+  async handle(request: IncomingMessage, response: HttpAnswer, target: HranaTarget): Promise<void> {
     const verdict = this.#options.auth.verifyHeader(request.headers.authorization);
-    const grant = verdict instanceof Promise ? await verdict : verdict;
+    const grant = this.#admitted(verdict instanceof Promise ? await verdict : verdict, request, target);
     // A client that left while its token was checked sends no body: waiting for one would never end.
     if (request.destroyed) return;
     if (!grant.ok) return this.#refuse(request, response, grant.error);
+    const body = await this.#bodies.read(request);
+    if (!body.ok) return this.#refuse(request, response, body.error);
+    await this.#answerBody(body.value, request, response, target, grant.value);
+  }
+
+  /** As `handle`, of a request whose body is there. */
+  async handleWhole(
+    request: HttpRequest,
+    response: HttpAnswer,
+    target: HranaTarget,
+    body: Buffer,
+  ): Promise<void> {
+    const verdict = this.#options.auth.verifyHeader(request.headers.authorization);
+    const grant = this.#admitted(verdict instanceof Promise ? await verdict : verdict, request, target);
+    // Nobody is there any more to whom the answer could go.
+    if (response.destroyed) return;
+    if (!grant.ok) return sendError(response, grant.error);
+    const bound = this.#bodies.take(body);
+    if (bound !== null) return sendError(response, bound);
+    await this.#answerBody(body, request, response, target, grant.value);
+  }
+
+  /** What a token allows here; its connection counts as one that may use the gateway. */
+  #admitted(grant: SqlOutcome<Grant>, request: HttpRequest, target: HranaTarget): SqlOutcome<Grant> {
+    if (!grant.ok) return grant;
     this.#options.proven(request.socket);
     const beyond = beyondBranch(grant.value, target.branch);
-    if (beyond !== null) return this.#refuse(request, response, beyond);
-    const body = await this.#readBody(request);
-    if (!body.ok) return this.#refuse(request, response, body.error);
+    return beyond === null ? grant : { ok: false, error: beyond };
+  }
+
+  /** Answers a body that has been counted as in flight, until then. */
+  async #answerBody(
+    body: Buffer,
+    request: HttpRequest,
+    response: HttpAnswer,
+    target: HranaTarget,
+    grant: Grant,
+  ): Promise<void> {
     try {
       const asked: Asked = {
         context: { traceparent: this.#options.traceFromHeaders(request.headers) },
-        options: sessionOptions(grant.value, target),
+        options: sessionOptions(grant, target),
         client: request.socket.remoteAddress ?? '',
-        owner: grant.value.owner,
+        owner: grant.owner,
       };
       const endpoint = endpoints.get(target.path);
       if (endpoint === undefined) return;
       switch (endpoint.kind) {
         case 'pipeline':
-          return await this.#pipeline(body.value, this.#encodings[endpoint.encoding], asked, response);
+          return await this.#pipeline(body, this.#encodings[endpoint.encoding], asked, response);
         case 'cursor':
-          return await this.#cursor(body.value, this.#encodings[endpoint.encoding], asked, response);
+          return await this.#cursor(body, this.#encodings[endpoint.encoding], asked, response);
         default:
-          return await this.#older(endpoint.kind, body.value, asked, response);
+          return await this.#older(endpoint.kind, body, asked, response);
       }
     } finally {
-      this.#bodyBytes -= body.value.length;
+      this.#bodies.done(body);
     }
   }
 
   /** Refuses before the body was read; the rest of it is read and dropped, so that the client sees the answer. */
-  #refuse(request: IncomingMessage, response: ServerResponse, error: SqlError): void {
+  #refuse(request: IncomingMessage, response: HttpAnswer, error: SqlError): void {
     sendError(response, error);
     request.resume();
   }
 
-  /** The whole body. On success its size counts as in flight until the caller subtracts it. */
-  #readBody(request: IncomingMessage): Promise<SqlOutcome<Buffer>> {
-    const { bodyBytes, bodyBytesInFlight } = this.#options.limits;
-    const tooLarge = adviseFailure(
-      'SEXTANT_BODY_TOO_LARGE',
-      `The body is larger than the limit bodyBytes = ${bodyBytes}`,
-    );
-    if (Number(request.headers['content-length'] ?? 0) > bodyBytes) return Promise.resolve(tooLarge);
-    const { promise, resolve } = Promise.withResolvers<SqlOutcome<Buffer>>();
-    const chunks: Buffer[] = [];
-    let size = 0;
-    let settled = false;
-    const settle = (outcome: SqlOutcome<Buffer>) => {
-      if (settled) return;
-      settled = true;
-      if (!outcome.ok) this.#bodyBytes -= size;
-      resolve(outcome);
-    };
-    request.on('data', (chunk: Buffer) => {
-      if (settled) return;
-      size += chunk.length;
-      this.#bodyBytes += chunk.length;
-      if (size > bodyBytes) settle(tooLarge);
-      else if (this.#bodyBytes > bodyBytesInFlight) {
-        settle(
-          adviseFailure('SEXTANT_LIMIT', `The limit bodyBytesInFlight = ${bodyBytesInFlight} is reached`),
-        );
-      } else chunks.push(chunk);
-    });
-    request.on('end', () => {
-      const only = chunks.length === 1 ? chunks[0] : undefined;
-      settle({ ok: true, value: only ?? Buffer.concat(chunks, size) });
-    });
-    const lost = () =>
-      settle(adviseFailure('SEXTANT_PROTOCOL_ERROR', 'The connection ended within the body'));
-    request.on('error', lost);
-    request.on('close', lost);
-    return promise;
-  }
-
-  async #pipeline(body: Buffer, encoding: Encoding, asked: Asked, response: ServerResponse): Promise<void> {
+  async #pipeline(body: Buffer, encoding: Encoding, asked: Asked, response: HttpAnswer): Promise<void> {
     const decoded = encoding.pipeline(body);
     if (!decoded.ok) return sendError(response, decoded.error);
-    const taken = await this.#take(decoded.value.baton, asked);
+    const found = this.#take(decoded.value.baton, asked);
+    const taken = found instanceof Promise ? await found : found;
     if (!taken.ok) return sendError(response, taken.error);
     const lease = taken.value;
     this.#endIfLost(response, lease);
@@ -229,9 +226,10 @@ export class HranaHttp {
     let length = 0;
     let closed = false;
     for (let at = 0; at < requests.length; ) {
-      const outcomes: readonly SqlOutcome<AnswerText>[] = closed
+      const ran = closed
         ? [adviseFailure('SEXTANT_PROTOCOL_ERROR', 'The stream was closed earlier in this pipeline')]
-        : await runFrom(lease.stream, requests, at, asked.context, responseBytes - length);
+        : runFrom(lease.stream, requests, at, asked.context, responseBytes - length);
+      const outcomes: readonly SqlOutcome<AnswerText>[] = ran instanceof Promise ? await ran : ran;
       closed ||= requests[at]?.kind === 'close';
       at += outcomes.length;
       for (const outcome of outcomes) {
@@ -266,7 +264,7 @@ export class HranaHttp {
   }
 
   /** Counts an answer that is being made to its client. */
-  #hold(response: ServerResponse, asked: Asked): AnswerHolder {
+  #hold(response: HttpAnswer, asked: Asked): AnswerHolder {
     const { readers } = this.#options;
     const holder = readers.open(asked.client, (error) => {
       // An answer that has begun can only be cut off.
@@ -279,7 +277,7 @@ export class HranaHttp {
 
   /** Sends the answer and gives the stream back. */
   #answer(
-    response: ServerResponse,
+    response: HttpAnswer,
     body: AnswerText,
     header: Encoding['header'],
     asked: Asked,
@@ -298,7 +296,7 @@ export class HranaHttp {
   }
 
   /** Hands an answer to its socket. */
-  #send(response: ServerResponse, body: AnswerText, asked: Asked, holder: AnswerHolder | null): void {
+  #send(response: HttpAnswer, body: AnswerText, asked: Asked, holder: AnswerHolder | null): void {
     const { readers } = this.#options;
     const length = textLength(body);
     if (length >= largeAnswerBytes || holder !== null) {
@@ -316,23 +314,24 @@ export class HranaHttp {
    * Ends the stream when the client is lost before it has the answer: it could never show the baton, and what still runs for
    * it delays others.
    */
-  #endIfLost(response: ServerResponse, lease: StreamLease): void {
+  #endIfLost(response: HttpAnswer, lease: StreamLease): void {
     response.once('close', () => {
       if (!response.writableFinished) lease.end();
     });
   }
 
-  /** The right to use the stream, once an earlier request on it (a cursor still being read) is done. */
-  async #take(baton: string | null, asked: Asked): Promise<SqlOutcome<StreamLease>> {
+  /** The right to use the stream: a promise of it for one that goes on, whose earlier request (a cursor still being read) may not be done. */
+  #take(baton: string | null, asked: Asked): SqlOutcome<StreamLease> | Promise<SqlOutcome<StreamLease>> {
     const taken = this.#streams.take(baton, asked.options, asked.owner);
     if (!taken.ok || baton === null) return taken;
-    await taken.value.ready;
-    if (!taken.value.stream.closed) return taken;
-    taken.value.release();
-    return adviseFailure('STREAM_EXPIRED', 'The stream was closed while this request waited');
+    return taken.value.ready.then(() => {
+      if (!taken.value.stream.closed) return taken;
+      taken.value.release();
+      return adviseFailure('STREAM_EXPIRED', 'The stream was closed while this request waited');
+    });
   }
 
-  async #cursor(body: Buffer, encoding: Encoding, asked: Asked, response: ServerResponse): Promise<void> {
+  async #cursor(body: Buffer, encoding: Encoding, asked: Asked, response: HttpAnswer): Promise<void> {
     const decoded = encoding.cursor(body);
     if (!decoded.ok) return sendError(response, decoded.error);
     const taken = await this.#take(decoded.value.baton, asked);
@@ -366,7 +365,7 @@ export class HranaHttp {
   }
 
   /** Waits until the peer has taken what was written; false when it is gone or too slow, and then cut. */
-  async #drained(response: ServerResponse): Promise<boolean> {
+  async #drained(response: HttpAnswer): Promise<boolean> {
     if (response.destroyed) return false;
     const { promise, resolve } = Promise.withResolvers<boolean>();
     const drained = () => resolve(true);
@@ -386,7 +385,7 @@ export class HranaHttp {
     kind: 'execute' | 'batch' | 'statements',
     body: Buffer,
     asked: Asked,
-    response: ServerResponse,
+    response: HttpAnswer,
   ): Promise<void> {
     const text = textOf(body);
     if (!text.ok) return sendError(response, text.error);

@@ -13,29 +13,35 @@ export interface PipelineStream {
   readonly store: SqlStore;
 }
 
-/** Runs the request at a place of a pipeline, with those behind it that are one operation with it. @returns their `response` objects. */
-export async function runFrom(
+type Outcomes = readonly SqlOutcome<AnswerText>[];
+
+/**
+ * Runs the request at a place of a pipeline, with those behind it that are one operation with it.
+ * @returns their `response` objects; a promise only where there is something to wait for.
+ */
+export function runFrom(
   stream: PipelineStream,
   requests: readonly PipelineRequest[],
   at: number,
   context: SqlRequestContext,
   maxLength: number,
-): Promise<readonly SqlOutcome<AnswerText>[]> {
-  const [first, second] = requests.slice(at, at + 2);
+): Outcomes | Promise<Outcomes> {
+  const [first, second] = [requests[at], requests[at + 1]];
   assert(first !== undefined, 'the place is one of the pipeline');
   if (second?.kind === 'execute' || second?.kind === 'batch') {
     const writes = mergeable(writesFrom(requests, at, stream.store));
     if (writes.length > 1) return runWrites(stream.session, writes, context, maxLength);
   }
-  return [await run(stream, first, context, maxLength)];
+  const outcome = run(stream, first, context, maxLength);
+  return outcome instanceof Promise ? outcome.then((only) => [only]) : [outcome];
 }
 
-async function run(
+function run(
   { session, store }: PipelineStream,
   request: PipelineRequest,
   context: SqlRequestContext,
   maxLength: number,
-): Promise<SqlOutcome<AnswerText>> {
+): SqlOutcome<AnswerText> | Promise<SqlOutcome<AnswerText>> {
   switch (request.kind) {
     case 'close':
       return { ok: true, value: '{"type":"close"}' };

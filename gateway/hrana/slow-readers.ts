@@ -1,5 +1,5 @@
 /** The answers that wait for their clients, on real sockets: counting them, writing large ones in parts, telling who was ended. */
-import type { ServerResponse } from 'node:http';
+import type { HttpAnswer } from '../direct/exchange.ts';
 import { adviseError } from '../sql/errors.ts';
 import type { SqlError } from '../sql/sql.ts';
 import { AnswerBudget, type AnswerHolder, type AnswerLimit } from './core/answer-budget.ts';
@@ -70,14 +70,14 @@ export class SlowReaders {
   }
 
   /** Cuts a response whose reader takes nothing for `requestReadMs`. @returns to be called when it has taken something. */
-  guard(response: ServerResponse): () => void {
+  guard(response: HttpAnswer): () => void {
     const timer = setTimeout(() => response.destroy(), this.limits.requestReadMs);
     response.once('close', () => clearTimeout(timer));
     return () => timer.refresh();
   }
 
   /** Sends the rest of a response part by part, counted to the holder; whoever opened the holder empties it at the end. */
-  send(response: ServerResponse, bytes: readonly Uint8Array[], holder: AnswerHolder): void {
+  send(response: HttpAnswer, bytes: readonly Uint8Array[], holder: AnswerHolder): void {
     this.set(
       holder,
       bytes.reduce((sum, { length }) => sum + length, 0),

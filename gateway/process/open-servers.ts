@@ -1,9 +1,9 @@
 /** What of a gateway listens: for libSQL clients and the admin API, and for PostgreSQL clients. */
-import type { IncomingMessage } from 'node:http';
 import { type AdminAct, auditLog, drillLink, postgresBase } from '../../regions/index.ts';
 import { adminRoutes } from '../admin/admin.ts';
 import { AgentLink } from '../admin/agent-link.ts';
 import { consoleRoutes } from '../console/console-routes.ts';
+import type { HttpRequest } from '../direct/exchange.ts';
 import { describeError } from '../sql/errors.ts';
 import type { SqlError } from '../sql/sql.ts';
 import type { GatewayConfig } from './config.ts';
@@ -91,7 +91,7 @@ function adminApp({ setup, observed, control, news }: GatewayParts): ReturnType<
 }
 
 /** Writes down admin acts that a foreign page may have asked for. */
-function foreignAudit(audit: (act: AdminAct) => void): (request: IncomingMessage, error: SqlError) => void {
+function foreignAudit(audit: (act: AdminAct) => void): (request: HttpRequest, error: SqlError) => void {
   return ({ method = '', url = '' }, { code }) => {
     const path = url.split('?')[0] ?? '';
     if (method === 'GET' || !path.startsWith('/v1/')) return;

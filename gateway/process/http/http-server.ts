@@ -2,7 +2,7 @@
  * The gateway's one listening socket: libSQL over HTTP and WebSocket, and whatever else is mounted (status, admin,
  * console, live feed).
  */
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { getRequestListener } from '@hono/node-server';
 import { Hono } from 'hono';
@@ -12,6 +12,7 @@ import type { CertificateFiles } from '../../access/certificate.ts';
 import type { Bound } from '../../access/core/connection-slots.ts';
 import { closingAnswer, endWith } from '../../access/last-words.ts';
 import { corsHeaders, type OriginRules, originProblem, preflightHeaders } from '../../access/origins.ts';
+import type { HttpAnswer, HttpRequest } from '../../direct/exchange.ts';
 import { type HranaTarget, hranaTarget, readHeader } from '../../hrana/core/hrana-target.ts';
 import { type GatewayLimits, limitsProblem } from '../../hrana/core/protocol-limits.ts';
 import { refuseGrpc, refuseHttp2 } from '../../hrana/grpc-refusal.ts';
@@ -50,7 +51,7 @@ export interface HttpServerOptions {
   /** More routes, served for every path that the protocol does not take. They guard themselves. */
   readonly app?: Hono;
   /** Told of requests for other routes that were refused because a foreign page may have sent them. */
-  readonly onForeign?: (request: IncomingMessage, error: SqlError) => void;
+  readonly onForeign?: (request: HttpRequest, error: SqlError) => void;
   /** Takes over an upgrade on a path other than `/` and returns true, or returns false. It guards itself. */
   readonly onUpgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => boolean;
   /** The caller's W3C trace context; the default reads `traceparent`. */
@@ -94,7 +95,7 @@ function refuseUpgrade(socket: Duplex, error: SqlError): void {
 
 /** What is answered as long as anything is. */
 const healthPaths: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics']);
-const isAboutHealth = ({ method, url }: IncomingMessage): boolean =>
+const isAboutHealth = ({ method, url }: HttpRequest): boolean =>
   method === 'GET' && healthPaths.has((url ?? '').split('?')[0] ?? '');
 
 const beyond = (bound: Bound, limits: GatewayLimits): SqlError =>
@@ -161,7 +162,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Start
   const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false });
 
   /** A name of this gateway itself is no branch's, whatever branches there are. */
-  const targetOf = ({ url = '/', headers }: IncomingMessage): SqlOutcome<HranaTarget> => {
+  const targetOf = ({ url = '/', headers }: HttpRequest): SqlOutcome<HranaTarget> => {
     const host = headers.host === options.ownHost ? undefined : headers.host;
     const [read, mark] = [headers[readHeader], headers[bookmarkHeader]];
     return hranaTarget({ url, read, mark, host }, isBranch);
@@ -169,7 +170,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Start
 
   let closing = false;
   /** Why a request is not even looked at; null when it is. */
-  const refusal = (request: IncomingMessage): SqlError | null => {
+  const refusal = (request: HttpRequest): SqlError | null => {
     if (closing) return adviseError('SEXTANT_SHUTTING_DOWN', 'This gateway is stopping');
     const bound = seats.listener?.boundOf(request.socket) ?? null;
     if (bound !== null && !isAboutHealth(request)) return beyond(bound, limits);
@@ -177,40 +178,57 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Start
     if (foreign !== null) options.onForeign?.(request, foreign);
     return foreign;
   };
-  const made = makeListener({ tls: options.tls ?? null, limits, logger }, (request, response) => {
+  /** What every request has to pass, whoever has read it. @returns null when it is answered. */
+  const admit = (request: HttpRequest, response: HttpAnswer): HranaTarget | null => {
+    const refuse = (error: SqlError): null => {
+      request.resume();
+      sendError(response, error);
+      return null;
+    };
     const refused = refusal(request);
     if (refused !== null) {
-      request.resume();
       if (refused.code === 'SEXTANT_LIMIT') response.setHeader('connection', 'close');
-      return sendError(response, refused);
+      return refuse(refused);
     }
     const preflight = preflightHeaders(request, rules);
     if (preflight !== null) {
-      response.writeHead(204, preflight).end();
-      return;
+      response.writeHead(204, preflight);
+      response.end();
+      return null;
     }
     for (const [name, value] of Object.entries(corsHeaders(request, rules) ?? {}))
       response.setHeader(name, value);
-    if (refuseGrpc(request, response)) return;
-    const url = request.url ?? '/';
+    if (refuseGrpc(request, response)) return null;
     const target = targetOf(request);
-    if (!target.ok) {
-      request.resume();
-      return sendError(response, target.error);
-    }
-    if (request.method === 'POST' && isHranaPost(target.value.path)) {
-      http.handle(request, response, target.value).catch((error: unknown) => {
-        // Nothing expected rejects here: the client is cut loose, and the defect is seen by the process.
-        logger.error({ err: error }, 'request failed');
-        response.destroy();
-        throw error;
-      });
+    return target.ok ? target.value : refuse(target.error);
+  };
+  /** Nothing expected rejects: the client is cut loose, and the defect is seen by the process. */
+  const whenAnswered = (answered: Promise<void>, response: HttpAnswer): void => {
+    answered.catch((error: unknown) => {
+      logger.error({ err: error }, 'request failed');
+      response.destroy();
+      throw error;
+    });
+  };
+  const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
+    const target = admit(request, response);
+    if (target === null) return;
+    if (request.method === 'POST' && isHranaPost(target.path)) {
+      whenAnswered(http.handle(request, response, target), response);
       return;
     }
     // The other routes are the same whatever the consistency of reads is.
-    if (!url.startsWith(target.value.path)) request.url = target.value.path;
+    if (request.url?.startsWith(target.path) !== true) request.url = target.path;
     void listener(request, response);
-  });
+  };
+  const takeDirect = (request: HttpRequest, response: HttpAnswer, body: Buffer): boolean => {
+    const target = admit(request, response);
+    if (target === null) return true;
+    if (!isHranaPost(target.path)) return false;
+    whenAnswered(http.handleWhole(request, response, target, body), response);
+    return true;
+  };
+  const made = makeListener({ tls: options.tls ?? null, limits, logger }, onRequest, takeDirect);
   if (made.kind === 'unusable') {
     await http.close();
     return { ok: false, message: made.reason };
@@ -241,6 +259,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Start
   server.listen({ host: listen.host, port: listen.port }, () => resolve(null));
   const failed = await promise;
   if (failed !== null) {
+    seated.close();
     await http.close();
     return { ok: false, message: failed };
   }
@@ -255,9 +274,9 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Start
       server.close(() => done());
     });
     // Connections fall idle one by one as their last responses leave; node closes them only when asked again.
-    server.closeIdleConnections();
-    const sweep = setInterval(() => server.closeIdleConnections(), 20);
-    const timer = setTimeout(() => server.closeAllConnections(), limits.shutdownMs);
+    seated.closeIdle();
+    const sweep = setInterval(() => seated.closeIdle(), 20);
+    const timer = setTimeout(() => seated.closeAll(), limits.shutdownMs);
     await websockets.close();
     await stopped;
     clearTimeout(timer);

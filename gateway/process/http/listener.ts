@@ -22,6 +22,8 @@ import {
 } from '../../access/certificate.ts';
 import { type Bound, ConnectionSlots } from '../../access/core/connection-slots.ts';
 import { closingAnswer, endWith } from '../../access/last-words.ts';
+import type { DirectRules } from '../../direct/direct-connection.ts';
+import { DirectConnections } from '../../direct/direct-connections.ts';
 import type { GatewayLimits } from '../../hrana/core/protocol-limits.ts';
 import { encodeErrorBody } from '../../sql/error-body.ts';
 import { adviseError } from '../../sql/errors.ts';
@@ -39,6 +41,10 @@ export interface Listener {
   boundOf(socket: Duplex): Bound | null;
   /** The peer of a connection has shown that it may use this gateway. */
   prove(socket: Duplex): void;
+  /** Cuts connections that wait for a request. */
+  closeIdle(): void;
+  /** Cuts every connection. */
+  closeAll(): void;
   /** Ends what runs beside the server. */
   close(): void;
 }
@@ -58,16 +64,23 @@ const plainRefused = adviseError(
   'This port speaks HTTPS and WSS, and the request came as plain HTTP',
 );
 
-/** Makes a server that listens nowhere yet. */
-export function makeListener(options: ListenerOptions, onRequest: RequestListener): ListenerMade {
+/**
+ * Makes a server that listens nowhere yet.
+ * @param takeDirect answers a request that came whole and alone, or returns false: then `onRequest` hears of it.
+ */
+export function makeListener(
+  options: ListenerOptions,
+  onRequest: RequestListener,
+  takeDirect: DirectRules['take'],
+): ListenerMade {
   const { tls, limits, logger } = options;
-  const timing: ServerOptions = {
+  const timing = {
     keepAliveTimeout: limits.keepAliveMs,
     requestTimeout: limits.requestReadMs,
     headersTimeout: Math.min(limits.firstRequestMs, limits.requestReadMs),
     connectionsCheckingInterval: Math.min(checkEveryMs, limits.firstRequestMs),
     noDelay: true,
-  };
+  } satisfies ServerOptions;
   const slots = new ConnectionSlots<Socket>(limits);
   /** What HTTP calls the socket, to the one that has the seat: they differ under TLS. */
   const seatOf = new WeakMap<Duplex, Socket>();
@@ -84,7 +97,14 @@ export function makeListener(options: ListenerOptions, onRequest: RequestListene
         'a connection beyond a limit hears about health only',
       );
   };
-  const listener = (server: Server, close: () => void): ListenerMade => ({
+  const readDirectly = (server: Server, event: 'connection' | 'secureConnection'): DirectConnections =>
+    new DirectConnections(server, event, {
+      keepAliveMs: limits.keepAliveMs,
+      firstRequestMs: timing.headersTimeout,
+      checkEveryMs: timing.connectionsCheckingInterval,
+      take: takeDirect,
+    });
+  const listener = (server: Server, direct: DirectConnections, close: () => void): ListenerMade => ({
     kind: 'made',
     listener: {
       server,
@@ -96,17 +116,29 @@ export function makeListener(options: ListenerOptions, onRequest: RequestListene
         const seated = seatOf.get(socket);
         if (seated !== undefined) slots.prove(seated);
       },
-      close,
+      closeIdle: () => {
+        server.closeIdleConnections();
+        direct.closeIdle();
+      },
+      closeAll: () => {
+        server.closeAllConnections();
+        direct.closeAll();
+      },
+      close: () => {
+        direct.close();
+        close();
+      },
     },
   });
 
   if (tls === null) {
     const server = createHttpServer(timing, onRequest);
+    const direct = readDirectly(server, 'connection');
     server.prependListener('connection', (socket) => {
       seat(socket);
       seatOf.set(socket, socket);
     });
-    return listener(server, () => undefined);
+    return listener(server, direct, () => undefined);
   }
   const read = readCertificate(tls);
   if (read.kind === 'unusable') return { kind: 'unusable', reason: `tls: ${read.reason}` };
@@ -121,6 +153,7 @@ export function makeListener(options: ListenerOptions, onRequest: RequestListene
     },
     onRequest,
   );
+  const direct = readDirectly(server, 'secureConnection');
   const byPeer = new Map<string, Socket>();
   beforeTls(server, limits.firstRequestMs, (socket) => {
     seat(socket);
@@ -133,7 +166,7 @@ export function makeListener(options: ListenerOptions, onRequest: RequestListene
     if (seated !== undefined) seatOf.set(socket, seated);
   });
   server.on('tlsClientError', (_error, socket) => socket.destroy());
-  return listener(server, watchCertificate(server, tls, logger));
+  return listener(server, direct, watchCertificate(server, tls, logger));
 }
 
 /** What tells one open connection from all others of a listening socket. */

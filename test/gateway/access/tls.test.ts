@@ -10,6 +10,7 @@ import { promisify } from 'node:util';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { certificateIn, watchCertificate } from '../../../gateway/access/certificate.ts';
+import { readByNode } from '../direct/direct-harness.ts';
 import { type HarnessOptions, startHarness } from '../hrana/hrana-harness.ts';
 import { type TestCertificate, testCertificate } from './certificates.ts';
 
@@ -92,6 +93,31 @@ describe('a gateway with a certificate', () => {
       'rows N',
     ]);
     expect(answers[3]).toMatch(/self.signed certificate/i);
+  });
+
+  it('has small requests read without Node’s parser, as over plain text, and hands a connection on (G120)', async () => {
+    const { port, certificate } = await start();
+    const agent = new Agent({ keepAlive: true, maxSockets: 1, ca: certificate.cert });
+    const ask = (body: string, path: string, method = 'POST') =>
+      new Promise<string>((resolve, reject) => {
+        const headers = { 'content-length': Buffer.byteLength(body) };
+        const asked = httpsRequest({ host: '127.0.0.1', port, path, method, agent, headers }, (response) => {
+          let text = '';
+          response.on('data', (chunk) => {
+            text += chunk;
+          });
+          response.on('end', () => resolve(`${response.statusCode} ${text}`));
+        });
+        asked.on('error', reject).end(body);
+      });
+    readByNode();
+    for (let i = 0; i < 2; i++)
+      expect(await ask('{"requests":[{"type":"close"}]}', '/v2/pipeline')).toMatch(/^200 .*"type":"ok"/);
+    expect(readByNode()).toBe(0);
+    expect(await ask('', '/health', 'GET')).toMatch(/^200 /);
+    expect(await ask('{"requests":[{"type":"close"}]}', '/v2/pipeline')).toMatch(/^200 .*"type":"ok"/);
+    expect(readByNode()).toBe(2);
+    agent.destroy();
   });
 
   it('tells who speaks plain HTTP to its port, and closes what is neither', async () => {
