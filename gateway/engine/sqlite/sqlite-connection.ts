@@ -407,7 +407,12 @@ export class Connection {
 
   /** Whether `sqlite3_changes` speaks of a session: the number that another one left on this connection does not. */
   private hasCounted(counters: SessionCounters): boolean {
-    return this.countersIn === counters || this.wasm.call.sqlite3_changes(this.db) !== this.changesAtStart;
+    const { call } = this.wasm;
+    return (
+      this.countersIn === counters ||
+      call.sqlite3_changes(this.db) !== this.changesAtStart ||
+      call.sqlite3_total_changes(this.db) !== this.totalAtStart
+    );
   }
 
   /** Steps to the end, or for a statement that only reads until its result is too large: what writes is never cut short. */

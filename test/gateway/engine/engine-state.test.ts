@@ -285,3 +285,12 @@ test('sqlite_dbpage cannot be written, nor other streams’ statements be read',
   expect(await code(session, 'SELECT count(*) FROM SQLite_Stmt')).toBe('BLOCKED');
   expect(await rows(session, 'SELECT count(*) FROM sqlite_dbpage')).not.toEqual([]);
 });
+
+test('changes() counts what a virtual table does, also where another stream has left the same number', async () => {
+  const { engine } = await openWriter({ limits: { idleConnections: 1 } });
+  const [other, mine] = [engine.openSession(), engine.openSession()];
+  await run(other, 'CREATE TABLE t (a)');
+  await run(other, 'INSERT INTO t VALUES (1)');
+  await run(mine, 'CREATE VIRTUAL TABLE words USING fts5 (x)');
+  expect(await rows(mine, 'SELECT changes()')).toEqual([[1n]]);
+});
