@@ -5,7 +5,7 @@
  *
  * G28. While a group is open nothing runs but its members, and none of them is answered before it has committed. A group
  *      that does not commit has done nothing: its members run again, each by itself, in the order in which they came.
- * G113. What changes more than `groupBytes` shares its commit with nobody: the others would wait until all of it is durable.
+ * G114. What changes more than `groupBytes` shares its commit with nobody: the others would wait until all of it is durable.
  */
 import assert from 'node:assert/strict';
 import type { SqlOutcome, SqlResult, SqlStatement } from '../../sql/sql.ts';

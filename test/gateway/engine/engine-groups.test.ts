@@ -184,7 +184,7 @@ describe('statements that arrive together', () => {
     expect(await rows(opened.session, 'SELECT id FROM big')).toEqual([[1n], [2n], [3n], [5n], [6n]]);
   });
 
-  describe('G113: beside one that changes much', () => {
+  describe('G114: beside one that changes much', () => {
     const limits = { groupBytes: 600_000, connectionCacheBytes: 100_000 };
     const large = (id: number): string =>
       `WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 2000) INSERT INTO big SELECT ${id}, randomblob(1000) FROM c`;
