@@ -196,10 +196,10 @@ describe('each rule sees a planted violation', () => {
     expect(folderSize(paths.slice(1))).toEqual([]);
   });
 
-  it('an invariant cited and not declared, or declared and not cited', () => {
-    const problems = invariants('S', '- **S1** one\n- **S2** two', [
-      file('storage/log/core/a.ts', '// S1 and S3'),
+  it('an invariant cited and not declared, declared and not cited, or declared twice', () => {
+    const problems = invariants('S', '- **S1** one\n- **S2** two\n- **S103** three\n- **S1** four', [
+      file('storage/log/core/a.ts', '// S1, S3, S103 and S104'),
     ]);
-    expect(problems).toHaveLength(2);
+    expect(problems).toHaveLength(4);
   });
 });

@@ -228,14 +228,13 @@ export function subjectMap(folder: string, readme: string, files: readonly strin
   return [...missing, ...gone];
 }
 
-/** Numbered invariants are written down in the folder's README, and cited somewhere. */
+/** Numbered invariants are written down in the folder's README, each number once, and cited somewhere. */
 export function invariants(letter: string, readme: string, cited: readonly SourceFile[]): readonly string[] {
-  const pattern = new RegExp(`\\b${letter}(\\d{1,2})\\b`, 'g');
-  const declared = new Set(
-    [...readme.matchAll(new RegExp(`^(?:[-*|]\\s*)?\\*{0,2}(${letter}\\d{1,2})\\b`, 'gm'))].map(
-      (match) => match[1],
-    ),
-  );
+  const pattern = new RegExp(`\\b${letter}(\\d{1,3})\\b`, 'g');
+  const declarations = [
+    ...readme.matchAll(new RegExp(`^(?:[-*|]\\s*)?\\*{0,2}(${letter}\\d{1,3})\\b`, 'gm')),
+  ].flatMap((match) => match[1] ?? []);
+  const declared = new Set(declarations);
   const used = new Map<string, string>();
   for (const { path, text } of cited) {
     for (const match of text.matchAll(pattern)) used.set(match[0], path);
@@ -244,9 +243,12 @@ export function invariants(letter: string, readme: string, cited: readonly Sourc
     .filter(([name]) => !declared.has(name))
     .map(([name, path]) => `${path} cites ${name}, which no README declares`);
   const unused = [...declared]
-    .filter((name) => name !== undefined && !used.has(name))
+    .filter((name) => !used.has(name))
     .map((name) => `${name} is declared and nowhere cited`);
-  return [...undeclared, ...unused];
+  const twice = declarations
+    .filter((name, at) => declarations.indexOf(name) < at)
+    .map((name) => `${name} is declared twice`);
+  return [...undeclared, ...unused, ...twice];
 }
 
 export function topLevelLayout(entries: readonly string[]): readonly string[] {
