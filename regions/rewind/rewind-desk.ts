@@ -163,8 +163,14 @@ export class RewindDesk {
     record: ControlRecord,
   ): Promise<{ readonly kind: 'found'; readonly to: RewindReport['to'] } | Refused> {
     const { agent, runtime } = this.options;
-    // A place may be named by what was acknowledged a moment ago.
-    const { head, vdl } = await pollSettled(() => agent.nodes.poll(), runtime);
+    // A place may be named by what was acknowledged a moment ago, or by the time of it.
+    const { head, vdl } = await pollSettled(
+      () => agent.nodes.poll(),
+      runtime,
+      (known) =>
+        (place.kind === 'lsn' && place.lsn < known.vdl) ||
+        (place.kind === 'path' && (place.epoch !== known.head || place.lsn < known.vdl)),
+    );
     if (head !== record.epoch)
       return refused('NO_WRITER', `epoch ${record.epoch} is not written yet: try again in a moment`);
     if (place.kind === 'time' && place.us > runtime.wallUs())

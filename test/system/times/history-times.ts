@@ -20,6 +20,8 @@ const mebibyte = 2 ** 20;
 const rowBytes = 4_000;
 const rowsAtOnce = 500;
 const moveMs = 60_000;
+/** Between two acts: a gateway has its threads in reserve again, and nothing of the last branch is left. */
+const restMs = 1_500;
 
 const { values } = parseArgs({
   options: {
@@ -93,6 +95,7 @@ async function timesOf(client: Client): Promise<ReadonlyMap<Act, readonly number
     await timed(read, () => branch.execute('SELECT count(*) FROM acts'));
     branch.close();
     await ask('DELETE', `/v1/branches/${name}`);
+    await sleep(restMs);
   };
   await client.execute("INSERT INTO acts (text) VALUES ('then')");
   const then = new Date();
@@ -108,6 +111,7 @@ async function timesOf(client: Client): Promise<ReadonlyMap<Act, readonly number
     await client.execute("INSERT INTO acts (text) VALUES ('left')");
     const left = await timed('rewind', () => rewind(place.split(' ')[0] ?? ''));
     await timed('forward again', () => rewind(left));
+    await sleep(restMs);
   }
   return times;
 }
