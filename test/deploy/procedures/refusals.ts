@@ -13,6 +13,9 @@ const insert = JSON.stringify({
 });
 const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
 
+/** What a gateway or an agent knows is in the status of all of them within this time. */
+const toldMs = 2_000;
+
 /** Everything that a refused caller must not have changed. */
 async function fingerprint(shop: Shop): Promise<object> {
   const [region = ''] = shop.regions;
@@ -43,6 +46,8 @@ export const refusals: Procedure = {
       heard(what, `${status} ${body}`, words);
       if (status !== wanted) wrong.push(`${what}: ${status} instead of ${wanted}`);
     };
+    // Every region has told of the row by then: what is told later would look like something that a caller has changed.
+    await sleep(toldMs);
     const before = await fingerprint(shop);
 
     for (const name of ['n1', 'agent', 'g1', 'g2'])
