@@ -18,8 +18,7 @@ export interface BrokenPart {
   readonly command: string;
 }
 
-const verbs: Readonly<Record<string, string>> = { frozen: 'thaw' };
-const verbFor = (state: string): string => verbs[state] ?? 'start';
+const verbFor = (state: string): string => (state === 'frozen' ? 'thaw' : 'start');
 
 /** Whole regions first, each once; then single processes. */
 export function brokenParts({ isolated, slowed, processes }: Parts): readonly BrokenPart[] {
