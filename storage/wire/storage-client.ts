@@ -15,7 +15,7 @@ import {
   encodeReply,
   encodeRequest,
 } from './core/message-codec.ts';
-import type { StatusReply, StorageReply, StorageRequest } from './core/messages.ts';
+import type { StorageReply, StorageRequest } from './core/messages.ts';
 import { scoped } from './core/scoped-message.ts';
 import { connectLink, type Link, type LinkOptions } from './link.ts';
 import { passingRefusals } from './link-protocol.ts';
@@ -66,6 +66,7 @@ export interface StorageClientOptions {
 
 /** Requests one link may have unanswered. */
 const pendingMax = 4_096;
+/** How long a node has to say which one it is, and after what pause it is asked again. */
 const introductionMs = 2_000;
 
 export class StorageClient {
@@ -188,10 +189,10 @@ export class StorageClient {
     const connection = ++this.connection;
     this.send(encodeRequest({ kind: 'status' }), introductionMs, (answer) => {
       if (this.phase !== 'introducing' || connection !== this.connection) return;
-      const wrong = answer.kind === 'status' ? this.mismatch(answer) : 'it did not say which node it is';
+      const wrong = this.wrongIn(answer);
       if (wrong !== null) {
         this.phase = 'down';
-        this.refused(`NODE_MISMATCH: ${wrong}`);
+        this.refused(wrong.reason, wrong.passes);
         // The address may be put right at the other side; the next connection asks again.
         this.runtime.after(introductionMs, () => {
           if (this.phase === 'down' && connection === this.connection && this.link.isOpen) this.introduce();
@@ -204,10 +205,16 @@ export class StorageClient {
     });
   }
 
-  private mismatch(status: StatusReply): string | null {
+  /** Why an answer to the introduction is not that of the node we want; `passes` when the node may only be slow. */
+  private wrongIn(answer: Answer): { readonly reason: string; readonly passes: boolean } | null {
+    if (answer.kind !== 'status') {
+      const said = answer.kind === 'refused' ? answer.code : `no usable answer within ${introductionMs} ms`;
+      return { reason: `asked which node it is: ${said}`, passes: answer.kind === 'unanswered' };
+    }
     const { target, region } = this.options;
-    if (status.node === target.node && status.region === region) return null;
-    return `${target.address} is ${status.region}/${status.node}, expected ${region}/${target.node}`;
+    if (answer.node === target.node && answer.region === region) return null;
+    const found = `${target.address} is ${answer.region}/${answer.node}, expected ${region}/${target.node}`;
+    return { reason: `NODE_MISMATCH: ${found}`, passes: false };
   }
 
   private closed(): void {
