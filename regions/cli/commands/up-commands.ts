@@ -9,21 +9,23 @@ import { brokenPipeExitCode, onBrokenPipe } from '../../../telemetry/core.ts';
 import { engineKinds } from '../../deploy/core/engine-kinds.ts';
 import { drillDesk } from '../../drills/run/drill-desk.ts';
 import { supervisorStatus } from '../../local/control-socket.ts';
+import {
+  defaultBasePort,
+  defaultRegions,
+  refuseUnusable,
+  type UpRequest,
+} from '../../local/data/data-directory.ts';
 import { requireDeployment } from '../../local/deployment-file.ts';
 import { localGatewaysMax } from '../../local/layout/core/gateway-places.ts';
 import { controlSocket, type Deployment, logFile, supervisorDir } from '../../local/layout/local-layout.ts';
 import type { Programs } from '../../local/layout/local-processes.ts';
 import {
   bringUp,
-  defaultBasePort,
-  defaultRegions,
   defaultStartTimeoutMs,
   type RunningDeployment,
   refuseRunning,
-  refuseUnusable,
   runningSupervisor,
   takeDown,
-  type UpRequest,
 } from '../../local/local-deployment.ts';
 import { endpointsOf } from '../../local/places/region-endpoints.ts';
 import { authorityFileOf } from '../../local/secure/local-certificates.ts';
