@@ -47,7 +47,13 @@ function provenance(argv: readonly string[]): Provenance {
   };
 }
 
-async function run(bench: Workbench, options: BenchOptions, argv: readonly string[]): Promise<Report> {
+/** @returns the report, and whether a scenario failed; one whose systems are not installed has not. */
+async function run(
+  bench: Workbench,
+  options: BenchOptions,
+  argv: readonly string[],
+): Promise<{ readonly report: Report; readonly hasFailed: boolean }> {
+  let hasFailed = false;
   const sections: Section[] = [];
   const systems: Report['systems'][number][] = [];
   const missing: string[] = [];
@@ -66,11 +72,13 @@ async function run(bench: Workbench, options: BenchOptions, argv: readonly strin
       Object.assign(ratios, outcome.ratios);
     } catch (error) {
       // One scenario that fails must not cost the figures of the others.
+      hasFailed = true;
       missing.push(`${name}: ${error instanceof Error ? error.message : String(error)}`);
       bench.say(`${name} failed: ${String(error)}`);
     }
   }
-  return { provenance: provenance(argv), systems, missing, sections, ratios, goals };
+  const report = { provenance: provenance(argv), systems, missing, sections, ratios, goals };
+  return { report, hasFailed };
 }
 
 /** RESULTS.md and its picture. */
@@ -116,10 +124,10 @@ async function main(argv: readonly string[]): Promise<number> {
       await beside(bench, options.beside, options);
       return 0;
     }
-    const report = await run(bench, options, argv);
+    const { report, hasFailed } = await run(bench, options, argv);
     process.stdout.write(options.json ? asJson(report) : `\n${asText(report)}\n`);
     if (options.out !== null) write(report, options.out);
-    return report.sections.length > 0 ? 0 : 1;
+    return report.sections.length > 0 && !hasFailed ? 0 : 1;
   } finally {
     await bench.close();
   }

@@ -140,12 +140,11 @@ const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 
 async function openWires(plan: LoadPlan): Promise<readonly Wire[]> {
   const connect = connects[plan.target.protocol];
-  const { host, port } = plan.target;
   const wires: Wire[] = [];
   while (wires.length < plan.connections) {
     const count = Math.min(openAtOnce, plan.connections - wires.length);
     const opened = Array.from({ length: count }, () =>
-      connect({ host, port, workload: workloads[plan.workload], streams: plan.streams }),
+      connect({ ...plan.target, workload: workloads[plan.workload], streams: plan.streams }),
     );
     wires.push(...(await Promise.all(opened)));
   }

@@ -8,6 +8,8 @@ export interface Target {
   readonly protocol: Protocol;
   readonly host: string;
   readonly port: number;
+  /** The authority (PEM) whose certificate the server shows; the connection is encrypted then. */
+  readonly ca?: string;
 }
 
 export interface LoadPlan {

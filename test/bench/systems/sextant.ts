@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { trustAuthority } from '../../../regions/certs/trust-authority.ts';
 import { portsOf } from '../../../regions/local/layout/core/local-ports.ts';
 import { freeBasePort } from '../../free-ports.ts';
 import type { Target } from '../load/plan.ts';
@@ -101,12 +102,17 @@ export async function startSextant(
     ['up', '--detach', '--regions', regions.join(','), '--base-port', String(basePort), ...flags],
     upTimeoutMs,
   );
+  const isSecure = flags.includes('--secure');
+  const ca = isSecure ? readFileSync(join(dataDir, 'supervisor/certs/ca.pem'), 'utf8') : undefined;
+  if (ca !== undefined) trustAuthority(ca);
+  const scheme = isSecure ? 'https' : 'http';
   const gatewayPort = (region: string): number =>
     basePort + portsPerRegion * regions.indexOf(region) + gatewayOffset;
   const target = (region: string, protocol: 'hrana-ws' | 'hrana-http' = 'hrana-ws'): Target => ({
     protocol,
     host: '127.0.0.1',
     port: gatewayPort(region),
+    ...(ca !== undefined && { ca }),
   });
   const pidOf = (region: string, process: string): number => {
     const file = join(dataDir, region, process, 'pid');
@@ -115,7 +121,7 @@ export async function startSextant(
   const pids = (...names: readonly string[]): number[] =>
     regions.flatMap((region) => names.map((name) => pidOf(region, name))).filter((pid) => pid > 0);
   const metricsOf = async (port: number): Promise<string> =>
-    (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+    (await fetch(`${scheme}://127.0.0.1:${port}/metrics`)).text();
   return {
     name: 'sextant',
     title: 'Sextant',
@@ -128,7 +134,7 @@ export async function startSextant(
     dataDir,
     target,
     cli,
-    status: async () => (await fetch(`http://127.0.0.1:${gatewayPort(first)}/v1/status`)).json(),
+    status: async () => (await fetch(`${scheme}://127.0.0.1:${gatewayPort(first)}/v1/status`)).json(),
     agentMetrics: () => metricsOf(basePort + agentOffset),
     pidOf,
     postgresPort: (region) => portsOf(basePort, regions.indexOf(region)).postgres[0] ?? 0,

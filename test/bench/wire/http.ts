@@ -1,5 +1,5 @@
 /** HTTP/1.1 with one request in flight, kept alive: just enough for servers that answer with a length or in chunks. */
-import { dial, Waiting } from './socket.ts';
+import { type Address, dial, Waiting } from './socket.ts';
 
 export interface HttpAnswer {
   readonly status: number;
@@ -34,7 +34,7 @@ export function chunkedBody(
   }
 }
 
-export async function dialHttp(options: { readonly host: string; readonly port: number }): Promise<HttpLine> {
+export async function dialHttp(options: Address): Promise<HttpLine> {
   const waiting = new Waiting<HttpAnswer>();
   const line = await dial(
     options,

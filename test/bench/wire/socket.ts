@@ -1,5 +1,6 @@
 /** One TCP connection as lean as Node.js has it: bytes come in one reused buffer, text goes out as Latin-1. */
 import { connect, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import type { Params, Workload } from '../load/workload.ts';
 
 /** `error` is null when every statement of the transaction succeeded. */
@@ -18,9 +19,15 @@ export interface Wire {
   close(): void;
 }
 
-export interface WireOptions {
+/** Where a server listens. */
+export interface Address {
   readonly host: string;
   readonly port: number;
+  /** The authority (PEM) of the server's certificate, where the connection is to be encrypted. */
+  readonly ca?: string;
+}
+
+export interface WireOptions extends Address {
   /** Null: for `query` only. */
   readonly workload: Workload | null;
   readonly streams: number;
@@ -42,7 +49,7 @@ export type TakeMessage = (bytes: Buffer, start: number, end: number) => number;
 
 /** @param onClosed runs once when the connection ends, unless `close` was called before. */
 export function dial(
-  options: { readonly host: string; readonly port: number },
+  { host, port, ca }: Address,
   take: TakeMessage,
   onClosed: (reason: string) => void,
 ): Promise<Line> {
@@ -61,11 +68,13 @@ export function dial(
       rest = at === bytes.length ? null : Buffer.from(bytes.subarray(at));
       return true;
     };
-    const socket: Socket = connect({
-      ...options,
-      noDelay: true,
-      onread: { buffer: new Uint8Array(receiveBytes), callback: receive },
-    });
+    const buffer = new Uint8Array(receiveBytes);
+    const socket: Socket =
+      ca === undefined
+        ? connect({ host, port, noDelay: true, onread: { buffer, callback: receive } })
+        : connectTls({ host, port, ca }).setNoDelay();
+    // Node.js reads into a buffer of the caller's for plain connections only.
+    if (ca !== undefined) socket.on('data', (chunk: Buffer) => receive(chunk.length, chunk));
     const end = (reason: string): void => {
       if (over) return;
       over = true;
@@ -74,11 +83,11 @@ export function dial(
       onClosed(reason);
     };
     socket.setTimeout(connectMs, () => {
-      if (socket.connecting) end(`no connection to port ${options.port} within ${connectMs} ms`);
+      if (socket.connecting) end(`no connection to port ${port} within ${connectMs} ms`);
     });
     socket.once('error', (error) => end(error.message));
     socket.once('close', () => end('the server closed the connection'));
-    socket.once('connect', () => {
+    socket.once(ca === undefined ? 'connect' : 'secureConnect', () => {
       resolve({
         write: (latin1) => void socket.write(latin1, 'latin1'),
         close: () => {

@@ -1,7 +1,9 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:net';
+import { createServer as createTlsServer } from 'node:tls';
 import { describe, expect, it } from 'vitest';
 import { WebSocketServer } from 'ws';
+import { testCertificate } from '../../gateway/access/certificates.ts';
 import { workloads } from '../load/workload.ts';
 import { failureIn, statementsOf } from './hrana.ts';
 import { connectHranaWs, frame, payloadAt } from './hrana-ws.ts';
@@ -52,6 +54,24 @@ describe('the load generator speaks', () => {
       server.close();
     }
     expect(chunkedBody('5\r\nab', 0)).toBeNull();
+  });
+
+  it('HTTP over TLS, to a server of the authority that it is given and to no other', async () => {
+    const certificate = testCertificate();
+    const server = createTlsServer(certificate, (socket) => {
+      socket.on('data', () => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody'));
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const address = { host: '127.0.0.1', port: await portOf(server) };
+    const line = await dialHttp({ ...address, ca: certificate.cert });
+    try {
+      line.post('/', '{}');
+      expect(await line.waiting.next()).toEqual({ status: 200, body: 'body' });
+      await expect(dialHttp({ ...address, ca: testCertificate().cert })).rejects.toThrow(/certificate/);
+    } finally {
+      line.close();
+      server.close();
+    }
   });
 
   it('a libSQL batch as the stock client sends it: each step on condition, a rollback if the commit failed', () => {
