@@ -1,5 +1,5 @@
 /**
- * A deployment on this machine as its owner sees it: brought up under a supervisor in its directory (`data/data-directory.ts`), taken
+ * A deployment on this machine as its owner sees it: brought up under a supervisor in its directory (`data-directory.ts`), taken
  * down exactly, found again after any crash.
  */
 import { existsSync } from 'node:fs';
@@ -21,8 +21,7 @@ import { busyPorts } from './busy-port.ts';
 import { RouteProxies, RouteProxy } from './cables/route-proxy.ts';
 import type { MoreRoutes } from './control-socket.ts';
 import { anyGraceMs, deploymentGraceMs } from './core/stop-graces.ts';
-import { distancesOf, prepareDeployment, refuseUnusable, type UpRequest } from './data/data-directory.ts';
-import { deploymentTraces, pidFilesBelow } from './data/local-traces.ts';
+import { distancesOf, prepareDeployment, refuseUnusable, type UpRequest } from './data-directory.ts';
 import { DeploymentError, KeptDeployment, readDeployment, requireDeployment } from './deployment-file.ts';
 import { addressesOf, processesWith } from './jaeger-processes.ts';
 import { supervisorPort } from './layout/core/local-ports.ts';
@@ -37,6 +36,7 @@ import {
 } from './layout/local-layout.ts';
 import { natsProcesses, type Programs } from './layout/local-processes.ts';
 import { LocalMembers } from './local-members.ts';
+import { deploymentTraces, pidFilesBelow } from './local-traces.ts';
 import { natsAccess } from './nats-care.ts';
 import { downgradeHint, rememberStoreVersion, storeProblem, storeVersion } from './nats-store-version.ts';
 import { findJaegerPrograms, type JaegerPrograms } from './programs/jaeger-programs.ts';

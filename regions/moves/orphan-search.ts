@@ -2,15 +2,14 @@
 
 import {
   type BranchName,
-  commonPoint,
   type Epoch,
   EpochTree,
+  endOfTime,
   type FetchSource,
   genesisEpoch,
   type Lsn,
   lsn,
   mainBranch,
-  maxLsn,
   minLsn,
   nodeLimits,
   pause,
@@ -25,6 +24,7 @@ import {
   zeroLsn,
 } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
+import { keptUnder } from './core/kept-reigns.ts';
 import { LossCollector, type LossReport, type LostTrace } from './core/loss-report.ts';
 import type { LossKeeper } from './loss-store.ts';
 
@@ -55,15 +55,14 @@ export interface OrphanSearchOptions {
   readonly log: Logger;
 }
 
-/** R77: heads that a rewind has left. What lies on the way to them was given up by somebody's word, and can be gone back to: it is not lost. */
-const leftOnPurpose = (tree: EpochTree): readonly Epoch[] =>
-  tree.all().flatMap(({ left }) => (left !== undefined && tree.has(left) ? [left] : []));
-
 export class OrphanSearch {
   private readonly options: OrphanSearchOptions;
   private readonly line: SearchedLine;
-  /** Reigns already looked at, under which head. */
-  private readonly inspected = new Set<string>();
+  /**
+   * Reigns that were looked at, and up to where history kept each then. Nothing is added to what was left behind (the nodes are sealed,
+   * and fetch along the path they know), so that a look is due again only when history keeps less of a reign (R97).
+   */
+  private readonly inspected = new Map<Epoch, Lsn>();
   /** One look at a time: two would write the same report. */
   private searching: Promise<void> = Promise.resolve();
   /** The path joined last; a look for an older one is not repeated. */
@@ -129,13 +128,17 @@ export class OrphanSearch {
    */
   private async find(joined: Recovered): Promise<boolean> {
     const tree = new EpochTree(joined.tree);
+    const keptOf = keptUnder(tree, joined.head);
     const { name, origin } = this.line;
     let complete = true;
     for (const { epoch: reign, branch } of joined.tree) {
       // What is written on another line is no part of this one's history, and not lost for that.
       if (branch !== name || reign < origin) continue;
       // R95: the nodes may know a newer reign than the path that is looked under.
-      if (reign >= joined.head || this.inspected.has(`${joined.head}/${reign}`)) continue;
+      if (reign >= joined.head) continue;
+      // What lies below the start of the reign belongs to an older one, which is looked at by itself.
+      const kept = keptOf(reign);
+      if (kept >= (this.inspected.get(reign) ?? endOfTime)) continue;
       const goal = { kind: 'inspect', branch: name, epoch: joined.head, head: reign } as const;
       const outcome = await this.options.recover(goal);
       if (this.closed) return false;
@@ -144,19 +147,17 @@ export class OrphanSearch {
           { branch: name, reign, outcome },
           'could not look for lost writes; looks again in a moment',
         );
+        // Whoever has fenced this look refuses the rest of it, too.
+        if (outcome.kind === 'fenced') return false;
         complete = false;
         continue;
       }
-      this.inspected.add(`${joined.head}/${reign}`);
       const { vdl } = outcome.outcome;
-      // What lies below the start of the reign belongs to an older one, which is looked at by itself.
-      const kept = [joined.head, ...leftOnPurpose(tree)].map((head) =>
-        commonPoint(tree, { head: reign, lsn: vdl }, head),
-      );
-      const from = kept.reduce(maxLsn, tree.startOf(reign));
       const reported = this.options.losses.reportedFrom(reign);
       const to = reported === null ? vdl : minLsn(vdl, lsn(reported));
-      if (from < to && !(await this.report({ reign, from, to, foundUnder: joined.head }))) complete = false;
+      if (kept >= to || (await this.report({ reign, from: kept, to, foundUnder: joined.head })))
+        this.inspected.set(reign, kept);
+      else complete = false;
     }
     return complete;
   }
@@ -198,7 +199,6 @@ export class OrphanSearch {
           continue;
         }
         if (failures > triesMax) {
-          this.inspected.delete(`${orphan.foundUnder}/${reign}`);
           this.options.log.error(
             { reign, at, to },
             'no node gives the lost writes from here on; looks again in a moment',

@@ -1,6 +1,6 @@
 /** Options that several commands share. */
 import type { Command } from 'commander';
-import { defaultDataDir } from '../../local/data/data-directory.ts';
+import { defaultDataDir } from '../../local/data-directory.ts';
 
 /** Every command: which deployment, and how to print. */
 export type CommonOptions = { readonly data: string; readonly json?: boolean };

@@ -14,7 +14,7 @@ import { isTaken, type RestoreInto, restoreFile, restoreNodes } from '../../back
 import { parseTarget } from '../../backup/target.ts';
 import type { EngineKind } from '../../deploy/core/engine-kinds.ts';
 import { agentPart, loadMachineFile } from '../../deploy/region-file.ts';
-import { prepareDeployment } from '../../local/data/data-directory.ts';
+import { prepareDeployment } from '../../local/data-directory.ts';
 import { requireDeployment, writeDeployment } from '../../local/deployment-file.ts';
 import { runningSupervisor } from '../../local/local-deployment.ts';
 import { agentDataDir, nodePlaces } from '../../local/places/data-places.ts';

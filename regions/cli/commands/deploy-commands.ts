@@ -9,7 +9,7 @@ import { gatewaysMax, initBasePortMax } from '../../deploy/core/deployment-plan.
 import { type EngineKind, engineKinds } from '../../deploy/core/engine-kinds.ts';
 import { natsTopology, witness } from '../../deploy/core/nats-topology.ts';
 import { type InitRequest, initialize } from '../../deploy/initialize.ts';
-import { defaultBasePort, defaultDataDir } from '../../local/data/data-directory.ts';
+import { defaultBasePort, defaultDataDir } from '../../local/data-directory.ts';
 import { targetOf } from '../ask/admin-client.ts';
 import { type AskOptions, withExample } from '../ask/options.ts';
 import { CliError, note, paint, printJson } from '../ask/output.ts';

@@ -14,7 +14,7 @@ import {
   defaultRegions,
   refuseUnusable,
   type UpRequest,
-} from '../../local/data/data-directory.ts';
+} from '../../local/data-directory.ts';
 import { requireDeployment } from '../../local/deployment-file.ts';
 import { localGatewaysMax } from '../../local/layout/core/gateway-places.ts';
 import { controlSocket, type Deployment, logFile, supervisorDir } from '../../local/layout/local-layout.ts';

@@ -5,7 +5,7 @@ import { regionSchema } from '../../../storage/index.ts';
 import { addRegionFiles, type FilesChanged, removeRegionFiles } from '../../deploy/change-files.ts';
 import { gatewaysMax, initBasePortMax } from '../../deploy/core/deployment-plan.ts';
 import { hostNamesOf } from '../../deploy/core/region-addition.ts';
-import { defaultBasePort } from '../../local/data/data-directory.ts';
+import { defaultBasePort } from '../../local/data-directory.ts';
 import { withExample } from '../ask/options.ts';
 import { CliError, printJson } from '../ask/output.ts';
 

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { prepareDeployment } from '../../../regions/local/data/data-directory.ts';
+import { prepareDeployment } from '../../../regions/local/data-directory.ts';
 import { AskedGateway, sextant } from './asked-gateway.ts';
 
 const dataDir = mkdtempSync(join(tmpdir(), 'sx-cli-'));

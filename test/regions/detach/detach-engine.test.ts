@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { planDetachment } from '../../../regions/detach/detach-local.ts';
-import { prepareDeployment } from '../../../regions/local/data/data-directory.ts';
+import { prepareDeployment } from '../../../regions/local/data-directory.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'sx-detach-'));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { reportOf } from '../../../regions/drills/core/report-of.ts';
 import { saveReport } from '../../../regions/drills/run/drill-history.ts';
-import { prepareDeployment } from '../../../regions/local/data/data-directory.ts';
+import { prepareDeployment } from '../../../regions/local/data-directory.ts';
 import { drill, facts, iso } from './samples.ts';
 
 const cli = fileURLToPath(new URL('../../../regions/cli/sextant.ts', import.meta.url));

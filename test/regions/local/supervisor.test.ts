@@ -15,7 +15,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { requestAction, serveControl, supervisorStatus } from '../../../regions/local/control-socket.ts';
-import { deleteDeployment, prepareDeployment } from '../../../regions/local/data/data-directory.ts';
+import { deleteDeployment, prepareDeployment } from '../../../regions/local/data-directory.ts';
 import { DeploymentError, readDeployment } from '../../../regions/local/deployment-file.ts';
 import { portsOf } from '../../../regions/local/layout/core/local-ports.ts';
 import { controlSocket, pidFile, supervisorDir } from '../../../regions/local/layout/local-layout.ts';

@@ -5,17 +5,17 @@
 import { randomBytes } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { holderFileName, lockFileName } from '../../../storage/index.ts';
-import { regionsSchema } from '../../agent/config.ts';
-import type { BackupConfig } from '../../backup/core/backup-config.ts';
-import type { EngineKind } from '../../deploy/core/engine-kinds.ts';
-import { regionsMax } from '../../membership/core/membership-rules.ts';
-import { retentionDefault } from '../../retention/core/retention-limits.ts';
-import { type Distances, type PairRoundTrip, wideAreaOf } from '../cables/core/wide-area.ts';
-import { socketPathProblem } from '../control-socket.ts';
-import { DeploymentError, readDeployment, writeDeployment } from '../deployment-file.ts';
-import { localGatewaysMax } from '../layout/core/gateway-places.ts';
-import { basePortMax } from '../layout/core/local-ports.ts';
+import { holderFileName, lockFileName } from '../../storage/index.ts';
+import { regionsSchema } from '../agent/config.ts';
+import type { BackupConfig } from '../backup/core/backup-config.ts';
+import type { EngineKind } from '../deploy/core/engine-kinds.ts';
+import { regionsMax } from '../membership/core/membership-rules.ts';
+import { retentionDefault } from '../retention/core/retention-limits.ts';
+import { type Distances, type PairRoundTrip, wideAreaOf } from './cables/core/wide-area.ts';
+import { socketPathProblem } from './control-socket.ts';
+import { DeploymentError, readDeployment, writeDeployment } from './deployment-file.ts';
+import { localGatewaysMax } from './layout/core/gateway-places.ts';
+import { basePortMax } from './layout/core/local-ports.ts';
 import {
   controlSocket,
   type Deployment,
@@ -23,9 +23,9 @@ import {
   isHeadless,
   supervisorDir,
   telemetryGroup,
-} from '../layout/local-layout.ts';
-import { foreignData } from '../region-files.ts';
+} from './layout/local-layout.ts';
 import { deploymentTraces } from './local-traces.ts';
+import { foreignData } from './region-files.ts';
 
 export const defaultRegions: readonly string[] = ['us-east-1', 'eu-west-1', 'ap-northeast-1'];
 export const defaultBasePort = 7000;

@@ -4,14 +4,14 @@
  */
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { regionSchema } from '../../../storage/index.ts';
+import { regionSchema } from '../../storage/index.ts';
 import {
   formerConfigFile,
   pidFile,
   processNames,
   regionFileOf,
   telemetryNames,
-} from '../layout/local-layout.ts';
+} from './layout/local-layout.ts';
 
 function directoriesIn(dir: string): readonly string[] {
   try {
