@@ -83,7 +83,7 @@ async function allAtRest(branches: readonly RestingBranch[]): Promise<void> {
       ({ name, labels, value }) =>
         name === 'sextant_database_awake' &&
         value === 1 &&
-        branches.some((branch) => labels['db_namespace']?.endsWith(`|${branch.name}`)),
+        branches.some((branch) => labels.db_namespace?.endsWith(`|${branch.name}`)),
     );
     if (awake.length === 0) return;
   }
