@@ -10,7 +10,10 @@ import { availableParallelism } from 'node:os';
 import { InFlight, type Lsn, maxLsn, minLsn, monotonicMs, zeroLsn } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
 import { adviseError, sqlError } from '../sql/errors.ts';
+import type { AnyOperationValue, SqlOperation } from '../sql/operation.ts';
 import type { SqlError } from '../sql/sql.ts';
+import { freshStream, type StreamState } from '../sql/stream-state.ts';
+import type { EngineAnswer } from './core/engine-protocol.ts';
 import { chooseToEnd, PoolLoad } from './core/pool-growth.ts';
 import {
   chooseForStatement,
@@ -20,6 +23,7 @@ import {
 } from './core/reader-choice.ts';
 import { UndurableRedo } from './core/undurable-redo.ts';
 import { type Engine, refusal } from './engine.ts';
+import { QuickReader, type QuickReaderOptions } from './quick/quick-reader.ts';
 import { ReaderSession, type ReadTask } from './reader-session.ts';
 import { type ReaderFeed, ReaderThread } from './reader-thread.ts';
 
@@ -55,6 +59,8 @@ export interface ReaderPoolOptions {
   readonly onFolded: (folded: Lsn) => void;
   /** Redo that is kept, for all threads and by each, while it is not durable. */
   readonly aheadBytesMax?: number;
+  /** What statements that are proven quick are answered with where they arrive; left out: all of them go to threads. */
+  readonly quick?: Pick<QuickReaderOptions, 'load' | 'readPages' | 'cacheBytes' | 'earlyRedoBytes'>;
 }
 
 /** A statement outside a transaction on its way. */
@@ -93,11 +99,29 @@ export class ReaderPool {
   private closed = false;
   /** Its threads were given back, and nobody has asked for one since. */
   private resting = false;
+  private readonly quick: QuickReader | null;
 
   constructor(options: ReaderPoolOptions) {
     this.options = options;
+    this.quick = options.quick === undefined ? null : this.quickReader(options.quick);
     this.aheadBytesMax = options.aheadBytesMax ?? aheadBytesDefault;
     this.ahead = new UndurableRedo(this.aheadBytesMax);
+  }
+
+  private quickReader(options: NonNullable<ReaderPoolOptions['quick']>): QuickReader {
+    return new QuickReader({
+      ...options,
+      feed: this.feed,
+      ask: (statement, take) =>
+        void this.run({
+          operation: { kind: 'execute', statement },
+          trace: null,
+          state: freshStream,
+          transaction: false,
+          take,
+        }),
+      onBroken: (error) => this.options.log.error({ err: error }, 'reads are answered by threads only'),
+    });
   }
 
   /** Starts the first thread; others follow as load or slow statements ask for them. @throws Error when it cannot start. */
@@ -130,6 +154,11 @@ export class ReaderPool {
     return this.threads.map(({ engine }) => engine);
   }
 
+  /** Statements answered where they arrived since the start. */
+  get answeredAtOnce(): number {
+    return this.quick?.answered ?? 0;
+  }
+
   /** Statements that wait for a thread. */
   get waiting(): number {
     return this.queue.length;
@@ -147,6 +176,7 @@ export class ReaderPool {
     this.vdlNow = at;
     this.ahead.settle(at);
     this.foldedTold = at;
+    this.quick?.forget();
     for (const thread of this.threads) {
       thread.forget();
       thread.bring(this.feed);
@@ -165,6 +195,7 @@ export class ReaderPool {
     this.advance(seen);
     const nowMs = monotonicMs();
     for (const thread of this.threads) thread.offer(frames, this.feed, nowMs);
+    if (frames.length > 0) this.quick?.offer(frames, nowMs);
     this.noteFolded();
   }
 
@@ -173,6 +204,7 @@ export class ReaderPool {
     this.ahead.add(frames, end);
     const nowMs = monotonicMs();
     for (const thread of this.threads) thread.offer(frames, this.feed, nowMs);
+    this.quick?.offer(frames, nowMs);
   }
 
   /** Everything offered up to `vdl` is durable. */
@@ -193,12 +225,14 @@ export class ReaderPool {
   /** Ends every thread; nothing may be under way. The next statement has a new one. */
   async rest(): Promise<void> {
     this.resting = true;
+    this.quick?.rest();
     this.stopTimers();
     await Promise.all(this.threads.splice(0).map(({ engine }) => engine.close()));
   }
 
   async close(): Promise<void> {
     this.closed = true;
+    this.quick?.rest();
     this.stopTimers();
     for (const task of this.queue.splice(0)) this.refuse(task, stopping);
     await Promise.all(this.threads.map((thread) => thread.engine.close()));
@@ -212,6 +246,11 @@ export class ReaderPool {
   }
 
   // ---- used by ReaderSession
+
+  /** See `QuickReader`. */
+  answerAtOnce(operation: SqlOperation, state: StreamState): EngineAnswer<AnyOperationValue> | null {
+    return this.quick === null || this.closed || !this.begun ? null : this.quick.answer(operation, state);
+  }
 
   /** Runs a statement on some thread; `take` gets a pin when it has begun a transaction, which lives there from now on. */
   run(given: ReadTask): Task {

@@ -24,6 +24,8 @@ export interface ReadTask {
 
 /** The pool, as a stream uses it. @param T what stands for a statement on its way. */
 export interface ReaderThreads<T> {
+  /** Answers a statement here and now, where that is proven to be quick; null: it is to be run. */
+  answerAtOnce(operation: SqlOperation, state: StreamState): EngineAnswer<AnyOperationValue> | null;
   /** Runs a statement on some thread; `take` gets a pin when it has begun a transaction, which lives there from now on. */
   run(given: ReadTask): T;
   /** The client of a statement is gone, or does not want it any more. */
@@ -59,6 +61,11 @@ export class ReaderSession<T = unknown> {
   ): void {
     const { pin } = this;
     if (pin === null) {
+      const answer = transaction ? null : this.pool.answerAtOnce(operation, state);
+      if (answer !== null) {
+        take(answer);
+        return;
+      }
       this.task = this.pool.run({
         operation,
         trace,

@@ -1,13 +1,16 @@
 /** The part of a gateway that holds the data: the region's nodes, the engines on main, and the writer role. */
 import { decodeAck, defaultLeaseLimits, subjectsOf } from '../../regions/index.ts';
 import { defaultGeometry, type Membership, machine, nodesOf, RegionClient } from '../../storage/index.ts';
+import { defaultEngineLimits, type EngineLimits } from '../engine/core/engine-limits.ts';
 import { EngineReserve } from '../engine/engine-reserve.ts';
+import { loadQuick } from '../engine/quick/load-quick.ts';
 import { tellLargeCommits } from '../reign/commit-progress.ts';
 import type { Proof } from '../reign/core/elsewhere.ts';
 import { type Line, mainLine } from '../reign/follower.ts';
 import { GatewayVolume } from '../reign/gateway-volume.ts';
 import { RecoveryTrace } from '../reign/recovery-trace.ts';
 import { RoleDriver } from '../reign/role-driver.ts';
+import type { VolumeOptions } from '../reign/volume-options.ts';
 import type { DatabaseLimits } from '../session/core/service-limits.ts';
 import { LocalSessions } from '../session/local-session.ts';
 import type { EngineKind } from '../sql/engine-kind.ts';
@@ -122,6 +125,18 @@ export function tellNodes(nodes: RegionClient, { tracer }: DatabaseTelemetry): (
 /** Each engine of a branch caches so much less than main's writer. */
 const branchShare = 8;
 
+/** Pages that the main thread keeps for reads that it answers itself. */
+const quickCacheBytes = 16 * 1024 * 1024;
+
+function quickReads(limits: DatabaseLimits, pageCacheBytes: number): VolumeOptions['quick'] {
+  const engineLimits: EngineLimits = { ...defaultEngineLimits, ...engineLimitsOf(limits) };
+  return {
+    load: () => loadQuick(engineLimits),
+    cacheBytes: Math.min(quickCacheBytes, pageCacheBytes),
+    earlyRedoBytes: quickCacheBytes,
+  };
+}
+
 /** @param main of a branch: the volume whose reign its reigns are part of; left out for main itself. */
 export function makeVolume(
   { config, options, limits }: GatewaySetup,
@@ -147,6 +162,7 @@ export function makeVolume(
       pageCacheBytes,
       options.pageCacheBytes ?? defaultReaderCacheBytes[config.engine ?? 'sqlite'],
     ),
+    quick: main === undefined && config.engine !== 'postgres' ? quickReads(limits, pageCacheBytes) : null,
     recordFacts: telemetry.enabled,
     onFatal: options.onFatal,
     observer: commits,

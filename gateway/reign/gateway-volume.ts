@@ -75,6 +75,12 @@ export class GatewayVolume implements RoleVolume {
       limits,
       log,
       onFolded: (folded) => this.follower?.foldedTo(folded),
+      ...(options.quick !== null && {
+        quick: {
+          ...options.quick,
+          readPages: (pages: readonly PageNo[], readPoint: Lsn) => this.readPagesBeside(pages, readPoint),
+        },
+      }),
     });
     this.writer = new WriterEngine({
       start: (onFatal) => this.startWriter(onFatal),

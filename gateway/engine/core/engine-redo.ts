@@ -16,6 +16,7 @@ import {
   type PageChange,
   type PositionedRecord,
   type ReceivedFrame,
+  splitFrames,
   zeroLsn,
 } from '../../../storage/redo.ts';
 
@@ -133,6 +134,11 @@ export class RedoQueue {
     return { kind: 'added' };
   }
 
+  /** Up to where all redo is here or was given out. */
+  get through(): Lsn {
+    return this.end;
+  }
+
   /** Gives out every whole mini-transaction at or below `vdl` that has been received without a gap. */
   take(vdl: Lsn): FoldableMtr[] {
     const ready: FoldableMtr[] = [];
@@ -154,4 +160,30 @@ export class RedoQueue {
     if (used > 0) this.records.splice(0, used);
     return ready;
   }
+}
+
+/**
+ * Takes frames into a queue and gives out what is whole and durable by then.
+ * @param frames frames back to back. @param step called before each frame and each mini-transaction.
+ * @returns why they cannot be part of the history that is followed; null when they can.
+ */
+export function followRedo(
+  queue: RedoQueue,
+  frames: Uint8Array,
+  vdl: Lsn,
+  fold: (mtr: FoldableMtr) => void,
+  step: () => void = () => undefined,
+): string | null {
+  const split = splitFrames(frames);
+  if (split.kind === 'bad') return split.reason;
+  for (const frame of split.frames) {
+    step();
+    const added = queue.add(frame);
+    if (added.kind === 'refused') return added.reason;
+  }
+  for (const mtr of queue.take(vdl)) {
+    step();
+    fold(mtr);
+  }
+  return null;
 }

@@ -102,7 +102,8 @@ export class Connection {
     }
     this.file.settingUp = false;
     call.sqlite3_set_authorizer(this.db, runtime.authorizer, 0);
-    call.sqlite3_progress_handler(this.db, progressOperations, runtime.progress, 0);
+    const operations = runtime.guard.operations ?? progressOperations;
+    call.sqlite3_progress_handler(this.db, operations, runtime.progress, 0);
     for (const [name, callback] of [
       [runtime.changesName, runtime.changesCall],
       [runtime.totalChangesName, runtime.totalChangesCall],

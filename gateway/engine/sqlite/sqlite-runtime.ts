@@ -21,6 +21,8 @@ export interface SessionCounters {
 
 /** Time and abandonment of the statement that runs; shared by all connections, since one runs at a time. */
 export interface RunGuard {
+  /** VM operations between two looks at it; left out: well under a millisecond of them. */
+  readonly operations?: number;
   /** `performance.now()` at which the statement is interrupted. */
   deadline: number;
   /** Why the statement must stop now, or null; asked often, which shows that the thread gets on. */

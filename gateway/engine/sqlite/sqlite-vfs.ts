@@ -77,8 +77,8 @@ export interface VolumeAccess {
   store(): PageStore;
   /** Reads a page from storage into the store, waiting for it. @returns its bytes, null when absent, or what went wrong. */
   fetch(store: PageStore, page: PageNo, readPoint: Lsn): Uint8Array | null | SqlError;
-  /** A page was found in the store. */
-  hit(): void;
+  /** A page was found in the store. @returns why the statement may not read it, or null. */
+  hit(): SqlError | null;
   /** Whether this connection may start writing now. @returns why not, or null. */
   reserve(file: VolumeFile): SqlError | null;
   /** Checks and encodes a transaction; nothing is visible yet. @returns why it cannot commit, or null. */
@@ -165,8 +165,7 @@ export class VolumeFile {
     const readPoint = this.snapshot ?? this.store.head;
     const bytes = this.store.readAt(page, readPoint);
     if (bytes !== undefined) {
-      access.hit();
-      return bytes;
+      return access.hit() ?? bytes;
     }
     if (this.dead) return sqlError('SEXTANT_TRANSACTION_ABORTED', 'the engine was replaced');
     return access.fetch(this.store, page, readPoint);

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { tmpdir } from 'node:os';
 import { MessagePort, parentPort, workerData } from 'node:worker_threads';
-import { type Lsn, type PageNo, splitFrames, wallClock, zeroLsn } from '../../../storage/redo.ts';
+import { type Lsn, type PageNo, wallClock, zeroLsn } from '../../../storage/redo.ts';
 import { sqlError } from '../../sql/errors.ts';
 import type { SqlError } from '../../sql/sql.ts';
 import type { EngineLimits } from '../core/engine-limits.ts';
@@ -19,7 +19,7 @@ import type {
   ToWorker,
   WorkerAnswer,
 } from '../core/engine-protocol.ts';
-import { RedoQueue } from '../core/engine-redo.ts';
+import { followRedo, RedoQueue } from '../core/engine-redo.ts';
 import { EngineShared } from '../core/engine-shared.ts';
 import { ownedMemory, packFromWorker, unpackToWorker } from '../core/engine-wire.ts';
 import { PageStore } from '../core/page-store.ts';
@@ -312,23 +312,16 @@ export class EngineDesk {
 
   private follow(frames: Uint8Array, vdl: Lsn): void {
     if (this.modeNow.kind !== 'reader' || this.diverged !== null) return;
-    const split = splitFrames(frames);
-    if (split.kind === 'bad') {
-      this.diverged = split.reason;
-      return;
-    }
-    for (const frame of split.frames) {
-      this.shared.beat();
-      const added = this.redo.add(frame);
-      if (added.kind === 'added') continue;
-      this.diverged = added.reason;
-      return;
-    }
-    for (const mtr of this.redo.take(vdl)) {
-      this.shared.beat();
-      this.storeNow.fold(mtr.changes, mtr.lsn);
-      this.newest = mtr;
-    }
+    this.diverged = followRedo(
+      this.redo,
+      frames,
+      vdl,
+      (mtr) => {
+        this.storeNow.fold(mtr.changes, mtr.lsn);
+        this.newest = mtr;
+      },
+      () => this.shared.beat(),
+    );
   }
 
   /** Back-pressure: too much redo that is not durable holds writes up. */

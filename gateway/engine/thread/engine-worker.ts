@@ -55,7 +55,10 @@ class SqliteWork implements DeskWork {
       store: () => desk.store,
       fetch: (store, page, readPoint) =>
         desk.fetch(store, page, readPoint, store.filled < coldBelow ? limits.readAheadPages : 1),
-      hit: () => shared.hit(),
+      hit: () => {
+        shared.hit();
+        return null;
+      },
       reserve: () => this.sessions.mayWrite(),
       prepareCommit: (file) => commits.prepare(file.store, file.pending, this.sessions.committers()),
       finishCommit: (file) => {

@@ -93,7 +93,7 @@ test('a read in a transaction at the writer is stopped while others wait, and th
     scratch: new ScratchSpace(tmpdir, 0),
     store: () => store,
     fetch: () => null,
-    hit: () => undefined,
+    hit: () => null,
     reserve: () => null,
     prepareCommit: () => null,
     finishCommit: () => store.head,

@@ -1,0 +1,37 @@
+/**
+ * How much of a thread's time statements may take that are answered where they arrive, and whether another one is worth trying. Pure.
+ * A pipeline of thousands of statements would otherwise keep a thread from everything else for as long as it runs.
+ */
+
+/** In each window of so long statements may take so much, milliseconds. */
+export const quickWindow = { lengthMs: 10, shareMs: 4 } as const;
+
+/** Of so many tries the last ones are remembered. */
+const memory = 16;
+/** While more than half of them lacked a page, one in so many is tried: it brings its pages for the next. */
+const tryOneIn = 8;
+
+export class QuickShare {
+  private sinceMs = Number.NEGATIVE_INFINITY;
+  private spentMs = 0;
+  private found = 1;
+  private skipped = 0;
+
+  /** Whether a statement may begin. */
+  allows(nowMs: number): boolean {
+    if (nowMs - this.sinceMs >= quickWindow.lengthMs) {
+      this.sinceMs = nowMs;
+      this.spentMs = 0;
+    }
+    if (this.spentMs >= quickWindow.shareMs) return false;
+    if (this.found >= 0.5) return true;
+    this.skipped = (this.skipped + 1) % tryOneIn;
+    return this.skipped === 0;
+  }
+
+  /** One took so long. @param foundPages whether it lacked none */
+  took(ms: number, foundPages: boolean): void {
+    this.spentMs += ms;
+    this.found += (Number(foundPages) - this.found) / memory;
+  }
+}
