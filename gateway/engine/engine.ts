@@ -14,6 +14,7 @@ import type { AnyOperationValue, SqlOperation } from '../sql/operation.ts';
 import type { SqlError } from '../sql/sql.ts';
 import { countedState, type StreamState } from '../sql/stream-state.ts';
 import { commitEventsOf, type EngineCommitEvent } from './commit-events.ts';
+import type { EngineLife } from './core/engine-life.ts';
 import type { EngineLimits } from './core/engine-limits.ts';
 import type {
   EngineAnswer,
@@ -32,7 +33,12 @@ import { packToWorker, unpackFromWorker } from './core/engine-wire.ts';
 import type { HandedOver, Handover } from './engine-handover.ts';
 import { EngineInterrupt } from './engine-interrupt.ts';
 import { EngineSession } from './engine-stream.ts';
-import { type EngineThread, type EngineThreadOptions, startEngineThread } from './engine-thread.ts';
+import {
+  type EngineThread,
+  type EngineThreadOptions,
+  startEngineThread,
+  timeOfThread,
+} from './engine-thread.ts';
 import { sharedClockMs } from './shared-clock.ts';
 
 /** A page that no storage node gives within this time is not waited for. */
@@ -307,9 +313,10 @@ export class Engine {
     return this.shared.running;
   }
 
-  /** Moves whenever the worker gets anywhere. While operations are pending and it stands still, the thread is stuck. */
-  get life(): number {
-    return this.shared.life;
+  /** Looks whether the worker has got anywhere since `life` looked last, and what it did with the time if not. */
+  lookAt(life: EngineLife, nowMs: number): void {
+    life.look(this.shared.life, this.isBusy, nowMs);
+    if (life.isDue) life.weigh(timeOfThread(this.shared));
   }
 
   /** For how long pages were on their way to the worker, since it was started. */

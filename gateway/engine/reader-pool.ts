@@ -30,7 +30,7 @@ export interface ReaderPoolLimits extends ReaderLimits {
   readonly readerQueue: number;
   /** A thread beyond the first that nobody has needed for this long ends. */
   readonly readerIdleMs: number;
-  /** A thread that gives no sign of life for this long is replaced; its statement cannot be interrupted. */
+  /** A thread that gives no sign of life for this long, CPU time or sleep, is replaced; its statement cannot be interrupted. */
   readonly engineSilenceMs: number;
 }
 
@@ -68,7 +68,7 @@ interface Task extends ReadTask {
 
 const lookEveryMs = 5;
 const cores = availableParallelism();
-/** A thread whose statement was asked to stop, and which gives no sign of life, is replaced after this long. */
+/** A thread whose statement was asked to stop, and which gives no sign of life, is replaced after this long, CPU time or sleep. */
 const stopSilenceMs = 1_000;
 
 /** A larger transaction is not kept for readers: they begin anew behind it. */
@@ -402,8 +402,8 @@ export class ReaderPool {
       const silenceMs = stopped.has(thread)
         ? Math.min(stopSilenceMs, limits.engineSilenceMs)
         : limits.engineSilenceMs;
-      if (thread.silentMs > silenceMs)
-        this.replace(thread, `no sign of life for ${Math.round(thread.silentMs)} ms`);
+      if (thread.stuckMs > silenceMs)
+        this.replace(thread, `no sign of life for ${Math.round(thread.stuckMs)} ms of its own time`);
     }
     if (this.load.look(this.threads, limits.slowMs, nowMs) && this.mayGrow) this.startAnother();
     this.serveQueue();
