@@ -2,10 +2,10 @@
 import { readFileSync } from 'node:fs';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import type { EngineKind } from '../sql/engine-kind.ts';
+import { type ThreadTime, threadTimeIn } from './core/engine-life.ts';
 import { defaultEngineLimits, type EngineLimits, engineLimitsProblem } from './core/engine-limits.ts';
 import type { EngineWorkerData } from './core/engine-protocol.ts';
 import { EngineShared } from './core/engine-shared.ts';
-import { type ThreadTime, threadTimeIn } from './core/thread-time.ts';
 import { Handover } from './engine-handover.ts';
 import { sqliteCode } from './sqlite-code.ts';
 

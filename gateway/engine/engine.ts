@@ -15,7 +15,7 @@ import type { SqlError } from '../sql/sql.ts';
 import { countedState, type StreamState } from '../sql/stream-state.ts';
 import { commitEventsOf, type EngineCommitEvent } from './commit-events.ts';
 import type { EngineLife } from './core/engine-life.ts';
-import type { EngineLimits } from './core/engine-limits.ts';
+import { type EngineLimits, handOverAt } from './core/engine-limits.ts';
 import type {
   EngineAnswer,
   EngineMode,
@@ -69,12 +69,6 @@ export interface EngineOptions extends EngineThreadOptions {
   /** Redo given to `apply` does not continue what the reader has: open it again. */
   onDiverged?(reason: string): void;
 }
-
-/**
- * So many messages leave at once, others when the turn ends. A commit group is of one message to the worker, so no group is larger
- * than this, whatever `groupStatements` allows; smaller parts would be smaller groups, and a group's cost is shared by its members.
- */
-export const handOverAt = 64;
 
 type Answer = EngineAnswer<AnyOperationValue>;
 

@@ -67,7 +67,8 @@ describe('the oracle', { retry: 0 }, () => {
     const told: StatementAnswer = {
       kind: 'error',
       code: 'SEXTANT_TRANSACTION_ABORTED',
-      message: 'The transaction was rolled back when a statement failed (SQLITE_FULL: database or disk is full).',
+      message:
+        'The transaction was rolled back when a statement failed (SQLITE_FULL: database or disk is full).',
     };
     const row: StatementAnswer = { kind: 'result', columns: [], rows: [['1']], affected: 0, rowid: null };
     const skipped: StatementAnswer = { kind: 'skipped' };

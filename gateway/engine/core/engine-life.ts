@@ -5,12 +5,29 @@
  * Silence alone does not say why. A thread in one long call that gets no CPU, since the machine has too much to do, is as silent
  * as one that spins for good. So what is held against a thread is what it did with the time: the CPU it used, and the time it slept.
  */
-import type { ThreadTime } from './thread-time.ts';
-
 /** More than this between two looks says that the looker did not run either. */
 const stepMaxMs = 500;
 /** Asking the system what a thread does costs some microseconds: a silent one is asked about this often. */
 const weighEveryMs = 100;
+
+/** What a thread did with its time, as Linux counts it in `/proc/self/task/<thread>/stat`. */
+export interface ThreadTime {
+  /** CPU time since it was started, ms, in steps of 10. */
+  readonly cpuMs: number;
+  /** It runs, or waits for nothing but a CPU. */
+  readonly wantsCpu: boolean;
+}
+
+/** One hundredth of a second, for every program on Linux. */
+const tickMs = 10;
+
+/** @param stat the text of that file. @returns null when it is not of that form. */
+export function threadTimeIn(stat: string): ThreadTime | null {
+  // The name, in parentheses, may hold anything: the fields that count follow the last one.
+  const [state, ...fields] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const ticks = Number(fields[10]) + Number(fields[11]);
+  return Number.isSafeInteger(ticks) ? { cpuMs: ticks * tickMs, wantsCpu: state === 'R' } : null;
+}
 
 export class EngineLife {
   private life = 0;

@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { EngineLife } from '../../../gateway/engine/core/engine-life.ts';
-import { type ThreadTime, threadTimeIn } from '../../../gateway/engine/core/thread-time.ts';
+import { EngineLife, type ThreadTime, threadTimeIn } from '../../../gateway/engine/core/engine-life.ts';
 
 describe('the life of an engine thread', () => {
   it('is doubted after as long as it has something to do and does not move', () => {

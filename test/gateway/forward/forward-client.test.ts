@@ -144,10 +144,13 @@ describe('a writer that connects to NATS again (G113)', () => {
     };
   };
 
-  it.each(['writes', 'relieved'] as const)('answers what it has run, where its standing is: %s', async (standing) => {
-    const client = clientOf(reconnecting(700), () => standing);
-    expect(await client.call(writer, mainBranch, insert)).toMatchObject({ kind: 'result' });
-  });
+  it.each(['writes', 'relieved'] as const)(
+    'answers what it has run, where its standing is: %s',
+    async (standing) => {
+      const client = clientOf(reconnecting(700), () => standing);
+      expect(await client.call(writer, mainBranch, insert)).toMatchObject({ kind: 'result' });
+    },
+  );
 
   it('is waited for by those who have a part of its answer, too', async () => {
     const bytes = encodeResult('execute', {

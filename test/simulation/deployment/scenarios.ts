@@ -294,8 +294,7 @@ export const brokenForwards: Scenario = (options) => ({
 });
 
 function forwardSizes({ seed, network }: SimulationOptions): Pick<SimulationOptions, 'sizes' | 'network'> {
-  if (seed % 2 === 0)
-    return { network, sizes: scaledBounds(Prng.fromSeed(seed).stream('broken forwards')) };
+  if (seed % 2 === 0) return { network, sizes: scaledBounds(Prng.fromSeed(seed).stream('broken forwards')) };
   const inFlightBytesMax = Math.max(network.inFlightBytesMax, buffersFor(usualBounds));
   return { network: { ...network, inFlightBytesMax }, sizes: usualBounds };
 }

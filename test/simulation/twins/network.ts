@@ -189,7 +189,9 @@ export class Network<M> {
     const measured = measure(message);
     const { inFlightBytesMax } = this.options;
     if (measured.bytes > inFlightBytesMax)
-      assert.fail(`a message of ${measured.bytes} bytes can never be sent: a connection buffers ${inFlightBytesMax}`);
+      assert.fail(
+        `a message of ${measured.bytes} bytes can never be sent: a connection buffers ${inFlightBytesMax}`,
+      );
     if (half.bytes + measured.bytes > inFlightBytesMax) return 'full';
     this.stats.sent += 1;
     this.stats.bytes += measured.bytes;
