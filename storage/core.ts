@@ -40,6 +40,7 @@ export {
   setsOf,
 } from './members/core/quorum-sets.ts';
 export { compareVersions, type Skew, skewOf } from './process/core/version-skew.ts';
+export { type Clocks, WallOffset } from './process/core/wall-offset.ts';
 export { AppendTimes, slowLimits } from './quorum/core/append-times.ts';
 export type { Recovered, RecoveryGoal } from './quorum/core/recovery.ts';
 export type { RewindGoal, RewindOutcome } from './quorum/core/recovery-types.ts';

@@ -27,6 +27,8 @@ import { MainDatabase, type MainParts } from './main-database.ts';
 export interface DatabasesOptions {
   readonly role: MainRole & { watch(watcher: () => void): void };
   readonly main: MainParts;
+  /** Where this gateway is. */
+  readonly region: RegionId;
   /** Where engines get their threads. */
   readonly reserve: Pick<EngineReserve, 'keep' | 'close'>;
   /** What a branch is made of. Nothing of it runs before somebody asks for it. */
@@ -49,7 +51,7 @@ export class Databases implements DatabaseDirectory {
 
   constructor(options: DatabasesOptions) {
     this.options = options;
-    this.main = new MainDatabase(options.main, options.role);
+    this.main = new MainDatabase(options.main, options.role, options.region);
     options.role.watch(() => {
       this.look();
       for (const { watch } of this.branches) watch.changed();

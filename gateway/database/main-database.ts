@@ -2,11 +2,12 @@
  * Main as a database like the others. The writer role of the gateway is its own, and goes on while it rests: the lease is renewed, and
  * the writer keeps its place in the log (G62). What rests is the engines, their threads and their caches.
  */
-import { mainBranch } from '../../storage/core.ts';
+import { mainBranch, type RegionId } from '../../storage/core.ts';
 import type { Database } from '../session/database.ts';
 import type { LocalSessions } from '../session/local-session.ts';
 import type { MainRole } from './branch-driver.ts';
 import type { AwakeView } from './core/rest.ts';
+import { mayWriteSoon } from './core/soon.ts';
 import type { DatabaseCounts } from './database-counts.ts';
 
 /** What is there before anything else of a gateway is. */
@@ -23,11 +24,13 @@ export class MainDatabase implements Database {
   readonly tracer: MainParts['tracer'];
   readonly counts: DatabaseCounts;
   private readonly role: Pick<MainRole, 'phase' | 'record'>;
+  private readonly region: RegionId;
   private used = false;
 
   constructor(
     { volume, sessions, watch, tracer, counts }: MainParts,
     role: Pick<MainRole, 'phase' | 'record'>,
+    region: RegionId,
   ) {
     this.volume = volume;
     this.sessions = sessions;
@@ -35,6 +38,7 @@ export class MainDatabase implements Database {
     this.tracer = tracer;
     this.counts = counts;
     this.role = role;
+    this.region = region;
   }
 
   /** Somebody has asked for something since it woke. */
@@ -74,10 +78,9 @@ export class MainDatabase implements Database {
     };
   }
 
-  /** Somebody may be about to write here: the engine is started while the nodes are asked. */
+  /** The engine of a reign that may be about to begin is started while others drain, and the nodes are asked. */
   look(): void {
-    const { phase } = this.role;
-    if (phase === 'claiming' || phase === 'recovering') this.volume.warmWriter();
+    if (mayWriteSoon(this.role.phase, this.role.record, this.region)) this.volume.warmWriter();
   }
 
   rest(): void {

@@ -1,6 +1,8 @@
 /** The thread of an engine: SQLite or PostgreSQL in a worker, started and ready, before anything is asked of it. */
+import { readFileSync } from 'node:fs';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import type { EngineKind } from '../sql/engine-kind.ts';
+import { type ThreadTime, threadTimeIn } from './core/engine-life.ts';
 import { defaultEngineLimits, type EngineLimits, engineLimitsProblem } from './core/engine-limits.ts';
 import type { EngineWorkerData } from './core/engine-protocol.ts';
 import { EngineShared } from './core/engine-shared.ts';
@@ -57,6 +59,16 @@ export async function startEngineThread(options: EngineThreadOptions): Promise<E
     worker.once('exit', (code) => reject(stopped(code)));
   });
   return { limits, worker, pages: channel.port1, shared, handover };
+}
+
+/** What an engine's thread did with its time; null where the system does not say, or it has ended. */
+export function timeOfThread({ thread }: EngineShared): ThreadTime | null {
+  if (thread === 0) return null;
+  try {
+    return threadTimeIn(readFileSync(`/proc/self/task/${thread}/stat`, 'latin1'));
+  } catch {
+    return null;
+  }
 }
 
 /** A thread that is started before the reserve is there. */

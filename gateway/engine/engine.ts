@@ -14,7 +14,8 @@ import type { AnyOperationValue, SqlOperation } from '../sql/operation.ts';
 import type { SqlError } from '../sql/sql.ts';
 import { countedState, type StreamState } from '../sql/stream-state.ts';
 import { commitEventsOf, type EngineCommitEvent } from './commit-events.ts';
-import type { EngineLimits } from './core/engine-limits.ts';
+import type { EngineLife } from './core/engine-life.ts';
+import { type EngineLimits, handOverAt } from './core/engine-limits.ts';
 import type {
   EngineAnswer,
   EngineMode,
@@ -32,7 +33,12 @@ import { packToWorker, unpackFromWorker } from './core/engine-wire.ts';
 import type { HandedOver, Handover } from './engine-handover.ts';
 import { EngineInterrupt } from './engine-interrupt.ts';
 import { EngineSession } from './engine-stream.ts';
-import { type EngineThread, type EngineThreadOptions, startEngineThread } from './engine-thread.ts';
+import {
+  type EngineThread,
+  type EngineThreadOptions,
+  startEngineThread,
+  timeOfThread,
+} from './engine-thread.ts';
 import { sharedClockMs } from './shared-clock.ts';
 
 /** A page that no storage node gives within this time is not waited for. */
@@ -63,12 +69,6 @@ export interface EngineOptions extends EngineThreadOptions {
   /** Redo given to `apply` does not continue what the reader has: open it again. */
   onDiverged?(reason: string): void;
 }
-
-/**
- * So many messages leave at once, others when the turn ends. A commit group is of one message to the worker, so no group is larger
- * than this, whatever `groupStatements` allows; smaller parts would be smaller groups, and a group's cost is shared by its members.
- */
-export const handOverAt = 64;
 
 type Answer = EngineAnswer<AnyOperationValue>;
 
@@ -307,9 +307,10 @@ export class Engine {
     return this.shared.running;
   }
 
-  /** Moves whenever the worker gets anywhere. While operations are pending and it stands still, the thread is stuck. */
-  get life(): number {
-    return this.shared.life;
+  /** Looks whether the worker has got anywhere since `life` looked last, and what it did with the time if not. */
+  lookAt(life: EngineLife, nowMs: number): void {
+    life.look(this.shared.life, this.isBusy, nowMs);
+    if (life.isDue) life.weigh(timeOfThread(this.shared));
   }
 
   /** For how long pages were on their way to the worker, since it was started. */

@@ -23,7 +23,7 @@ import {
 } from './core/reader-choice.ts';
 import { UndurableRedo } from './core/undurable-redo.ts';
 import { type Engine, refusal } from './engine.ts';
-import { QuickReader, type QuickReaderOptions } from './quick/quick-reader.ts';
+import type { MakeQuickReads, QuickParts, QuickReads } from './quick-reads.ts';
 import { ReaderSession, type ReadTask } from './reader-session.ts';
 import { type ReaderFeed, ReaderThread } from './reader-thread.ts';
 
@@ -34,7 +34,7 @@ export interface ReaderPoolLimits extends ReaderLimits {
   readonly readerQueue: number;
   /** A thread beyond the first that nobody has needed for this long ends. */
   readonly readerIdleMs: number;
-  /** A thread that gives no sign of life for this long is replaced; its statement cannot be interrupted. */
+  /** A thread that gives no sign of life for this long, CPU time or sleep, is replaced; its statement cannot be interrupted. */
   readonly engineSilenceMs: number;
 }
 
@@ -60,7 +60,9 @@ export interface ReaderPoolOptions {
   /** Redo that is kept, for all threads and by each, while it is not durable. */
   readonly aheadBytesMax?: number;
   /** What statements that are proven quick are answered with where they arrive; left out: all of them go to threads. */
-  readonly quick?: Pick<QuickReaderOptions, 'load' | 'readPages' | 'cacheBytes' | 'earlyRedoBytes'>;
+  readonly quick?: MakeQuickReads | null;
+  /** Pages for those. */
+  readonly readPages?: QuickParts['readPages'];
 }
 
 /** A statement outside a transaction on its way. */
@@ -74,7 +76,7 @@ interface Task extends ReadTask {
 
 const lookEveryMs = 5;
 const cores = availableParallelism();
-/** A thread whose statement was asked to stop, and which gives no sign of life, is replaced after this long. */
+/** A thread whose statement was asked to stop, and which gives no sign of life, is replaced after this long, CPU time or sleep. */
 const stopSilenceMs = 1_000;
 
 /** A larger transaction is not kept for readers: they begin anew behind it. */
@@ -99,28 +101,25 @@ export class ReaderPool {
   private closed = false;
   /** Its threads were given back, and nobody has asked for one since. */
   private resting = false;
-  private readonly quick: QuickReader | null;
+  private readonly quick: QuickReads | null;
 
   constructor(options: ReaderPoolOptions) {
     this.options = options;
-    this.quick = options.quick === undefined ? null : this.quickReader(options.quick);
+    this.quick = this.quickReads(options);
     this.aheadBytesMax = options.aheadBytesMax ?? aheadBytesDefault;
     this.ahead = new UndurableRedo(this.aheadBytesMax);
   }
 
-  private quickReader(options: NonNullable<ReaderPoolOptions['quick']>): QuickReader {
-    return new QuickReader({
-      ...options,
+  private quickReads({ quick, readPages, log }: ReaderPoolOptions): QuickReads | null {
+    if (quick === undefined || quick === null || readPages === undefined) return null;
+    return quick({
       feed: this.feed,
-      ask: (statement, take) =>
-        void this.run({
-          operation: { kind: 'execute', statement },
-          trace: null,
-          state: freshStream,
-          transaction: false,
-          take,
-        }),
-      onBroken: (error) => this.options.log.error({ err: error }, 'reads are answered by threads only'),
+      readPages,
+      ask: (statement, take) => {
+        const operation = { kind: 'execute', statement } as const;
+        this.run({ operation, trace: null, state: freshStream, transaction: false, take });
+      },
+      onBroken: (error) => log.error({ err: error }, 'reads are answered by threads only'),
     });
   }
 
@@ -247,7 +246,7 @@ export class ReaderPool {
 
   // ---- used by ReaderSession
 
-  /** See `QuickReader`. */
+  /** Answers a statement here and now, where that is proven to be quick; null: it is to be run. */
   answerAtOnce(operation: SqlOperation, state: StreamState): EngineAnswer<AnyOperationValue> | null {
     return this.quick === null || this.closed || !this.begun ? null : this.quick.answer(operation, state);
   }
@@ -441,8 +440,8 @@ export class ReaderPool {
       const silenceMs = stopped.has(thread)
         ? Math.min(stopSilenceMs, limits.engineSilenceMs)
         : limits.engineSilenceMs;
-      if (thread.silentMs > silenceMs)
-        this.replace(thread, `no sign of life for ${Math.round(thread.silentMs)} ms`);
+      if (thread.stuckMs > silenceMs)
+        this.replace(thread, `no sign of life for ${Math.round(thread.stuckMs)} ms of its own time`);
     }
     if (this.load.look(this.threads, limits.slowMs, nowMs) && this.mayGrow) this.startAnother();
     this.serveQueue();

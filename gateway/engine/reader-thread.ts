@@ -86,9 +86,9 @@ export class ReaderThread implements ReaderView {
     return this.busy.share;
   }
 
-  /** How long the thread has given no sign of life although it has something to do. */
-  get silentMs(): number {
-    return this.life.silentMs;
+  /** How long the thread has given no sign of life although it has something to do, and did not wait for a CPU. */
+  get stuckMs(): number {
+    return this.life.stuckMs;
   }
 
   /** How long it has had nothing to do; 0 while it has, or while a transaction lives here. */
@@ -110,7 +110,7 @@ export class ReaderThread implements ReaderView {
     this.runningMs = this.running === null ? 0 : nowMs - this.running.sinceMs;
     this.fetchingMs = this.running === null ? 0 : fetchedMs - this.running.fetchedMs;
     this.busy.look(nowMs);
-    this.life.look(this.engine.life, this.engine.pendingOperations > 0, nowMs);
+    this.engine.lookAt(this.life, nowMs);
   }
 
   /** A session for one statement; given back with `giveBack` unless a transaction keeps it. */

@@ -14,7 +14,7 @@ import type { EngineSession } from './engine-stream.ts';
 export interface WriterEngineOptions {
   readonly start: (onFatal: (error: Error) => void) => Promise<Engine>;
   readonly log: Logger;
-  /** A thread that has something to do and gives no sign of life for this long counts as stuck. */
+  /** A thread that has something to do and gives no sign of life for this long, CPU time or sleep, counts as stuck. */
   readonly engineSilenceMs: number;
   /** The engine is stuck or has died: nothing more will come of it. Its operations are answered. */
   readonly onLost: (reason: string) => void;
@@ -84,6 +84,11 @@ export class WriterEngine {
   get silentMs(): number {
     if (this.engineNow === null || this.lost) return 0;
     return this.engine.pendingOperations === 0 ? 0 : this.life.silentMs;
+  }
+
+  /** How much of that it computed, or slept: not waited for a CPU. */
+  get stuckMs(): number {
+    return this.silentMs === 0 ? 0 : this.life.stuckMs;
   }
 
   openSession(): EngineSession {
@@ -161,11 +166,10 @@ export class WriterEngine {
 
   private look(): void {
     if (this.engineNow === null || this.lost) return;
-    const { life, pendingOperations } = this.engineNow;
-    this.life.look(life, pendingOperations > 0, monotonicMs());
+    this.engineNow.lookAt(this.life, monotonicMs());
     this.refuseOverdue(this.engineNow);
-    const { silentMs } = this.life;
-    if (silentMs > this.options.engineSilenceMs)
-      this.lose(`a statement has kept its thread for ${Math.round(silentMs)} ms and cannot be interrupted`);
+    const { stuckMs } = this.life;
+    if (stuckMs > this.options.engineSilenceMs)
+      this.lose(`a statement has kept its thread for ${Math.round(stuckMs)} ms and cannot be interrupted`);
   }
 }

@@ -9,7 +9,6 @@ import {
   type Epoch,
   type Lsn,
   pause,
-  type RegionId,
   type Runtime,
   type Timer,
 } from '../../storage/index.ts';
@@ -24,14 +23,9 @@ import {
   joinParts,
   splitParts,
 } from './core/forward-messages.ts';
-import type { WriterStanding } from './core/writer-standing.ts';
+import { type InVain, WriterSilence } from './core/writer-silence.ts';
+import type { RemoteWriter, WriterStanding } from './core/writer-standing.ts';
 import { ForwardLine } from './forward-line.ts';
-
-/** Another gateway that is the writer. */
-export interface RemoteWriter {
-  readonly subject: string;
-  readonly region: RegionId;
-}
 
 export interface ForwardClientOptions {
   readonly nats: Pick<NatsConnection, 'maxPayloadBytes' | 'publish' | 'request' | 'requestMany' | 'flush'>;
@@ -61,22 +55,14 @@ const messageMs = 800;
 /** Parts of one answer asked for at once. */
 const partsAtOnce = 4;
 const resendMs = 20;
+/** Before a question that reached nobody, or did not leave, is asked again: a connection is made again in some 300 ms. */
+const redialMs = 100;
 /** A NATS server that lives takes in what was sent within this time. */
 const flushMs = 300;
-/** A writer that a failover has deposed is waited for no longer than this: what it was doing will not be found out. */
-const deposedSilenceMs = 1_500;
-/** So often it was asked in vain, too: a process that stood still itself has not heard what lies in its own socket. */
-const asksInVainMin = 2;
 /** A writer that stops gives its place up while its last answers are on their way, and so is the word that nobody listens any more. */
 const lateAnswerMs = 400;
 
-interface Sent {
-  readonly reply: ForwardReply | null;
-  /** True when the server says that nobody listens: this message reached nobody. */
-  readonly nobody: boolean;
-  /** False when the message certainly did not leave. */
-  readonly left: boolean;
-}
+type Sent = { readonly kind: 'reply'; readonly reply: ForwardReply } | { readonly kind: InVain };
 
 export class ForwardClient {
   private readonly options: ForwardClientOptions;
@@ -113,11 +99,11 @@ export class ForwardClient {
       const request: ForwardRequest = { kind: 'part', branch, call: id, index, count, bytes: part };
       if (index === parts.length - 1) return this.finish(writer, id, call, request);
       const taken = await this.send(writer, request);
-      if (taken.reply?.kind === 'received') continue;
-      if (taken.reply?.kind === 'refused') return refused(taken.reply);
+      if (taken.kind === 'reply' && taken.reply.kind === 'received') continue;
+      if (taken.kind === 'reply' && taken.reply.kind === 'refused') return refused(taken.reply);
       // A call that was never complete has not run.
       this.forget(writer, id);
-      return { kind: 'notRun', reason: taken.nobody ? 'nobody' : 'disconnected' };
+      return notRun(taken.kind === 'reply' ? 'silent' : taken.kind);
     }
     throw new Error('a call has at least one part');
   }
@@ -193,17 +179,26 @@ export class ForwardClient {
     switch (answer.kind) {
       case 'reply': {
         const decoded = decodeReply(answer.data);
-        return { reply: decoded.kind === 'ok' ? decoded.value : null, nobody: false, left: true };
+        return decoded.kind === 'ok' ? { kind: 'reply', reply: decoded.value } : { kind: 'silent' };
       }
       case 'no-responders':
-        return { reply: null, nobody: true, left: false };
+        return { kind: 'nobody' };
       case 'disconnected':
       case 'too-large':
-        return { reply: null, nobody: false, left: false };
+        return { kind: 'unsent' };
       case 'timeout':
       case 'failed':
-        return { reply: null, nobody: false, left: true };
+        return { kind: 'silent' };
     }
+  }
+
+  /** Waits until the writer may be asked again. @returns why there is no use in it; null when it may be asked. */
+  private async wait(silence: WriterSilence, writer: RemoteWriter, how: InVain): Promise<string | null> {
+    const { runtime, standingOf } = this.options;
+    silence.unanswered(how);
+    const verdict = silence.verdict(standingOf(writer), runtime.nowMs());
+    if (verdict === null) await pause(runtime, how === 'silent' ? resendMs : redialMs);
+    return verdict;
   }
 
   /** Sends the last part and follows the call to its end. */
@@ -213,34 +208,23 @@ export class ForwardClient {
     call: ForwardCall,
     last: ForwardRequest,
   ): Promise<ForwardOutcome> {
-    const { limits, runtime, standingOf } = this.options;
-    const { forwardSilenceMs } = limits;
+    const { limits, runtime } = this.options;
+    const silence = new WriterSilence(limits, runtime.nowMs());
     let request = last;
     let mayHaveArrived = false;
-    let heardAtMs = runtime.nowMs();
-    let inVain = 0;
     for (;;) {
-      const { reply, nobody, left } = await this.send(writer, request);
-      mayHaveArrived ||= left;
-      if (reply === null) {
-        if (!mayHaveArrived) return { kind: 'notRun', reason: nobody ? 'nobody' : 'disconnected' };
-        if (nobody) return { kind: 'unknown', reason: 'the writer has gone since it got the statement' };
-        inVain += 1;
-        const silentMs = inVain < asksInVainMin ? 0 : runtime.nowMs() - heardAtMs;
-        if (silentMs > forwardSilenceMs) {
-          return {
-            kind: 'unknown',
-            reason: `the writer has said nothing for forwardSilenceMs = ${forwardSilenceMs}`,
-          };
-        }
-        if (silentMs > deposedSilenceMs && standingOf(writer) === 'deposed')
-          return { kind: 'unknown', reason: 'the writer says nothing, and a failover has deposed it' };
-        await pause(runtime, resendMs);
+      const sent = await this.send(writer, request);
+      if (sent.kind !== 'reply') {
+        mayHaveArrived ||= sent.kind === 'silent';
+        if (!mayHaveArrived) return notRun(sent.kind);
+        const reason = await this.wait(silence, writer, sent.kind);
+        if (reason !== null) return { kind: 'unknown', reason };
         request = { kind: 'poll', call: id, part: 0 };
         continue;
       }
-      heardAtMs = runtime.nowMs();
-      inVain = 0;
+      const { reply } = sent;
+      mayHaveArrived = true;
+      silence.heard(runtime.nowMs());
       switch (reply.kind) {
         case 'running':
           request = { kind: 'poll', call: id, part: 0 };
@@ -271,9 +255,9 @@ export class ForwardClient {
     const failures: string[] = [];
     const worker = async (): Promise<void> => {
       for (let part = wanted.shift(); part !== undefined && failures.length === 0; part = wanted.shift()) {
-        const bytes = await this.fetchPart(writer, id, part);
-        if (bytes === null) failures.push(`part ${part} of the answer did not come`);
-        else parts[part] = bytes;
+        const fetched = await this.fetchPart(writer, id, part);
+        if (typeof fetched === 'string') failures.push(`part ${part} of the answer did not come: ${fetched}`);
+        else parts[part] = fetched;
       }
     };
     await Promise.all(Array.from({ length: Math.min(partsAtOnce, wanted.length) }, worker));
@@ -288,23 +272,33 @@ export class ForwardClient {
       : { kind: 'result', result: decoded.value };
   }
 
-  private async fetchPart(writer: RemoteWriter, id: string, part: number): Promise<Uint8Array | null> {
+  /** @returns the part, or why it cannot be had. */
+  private async fetchPart(writer: RemoteWriter, id: string, part: number): Promise<Uint8Array | string> {
     const { limits, runtime } = this.options;
-    const untilMs = runtime.nowMs() + limits.forwardSilenceMs;
-    while (runtime.nowMs() < untilMs) {
-      const { reply, nobody } = await this.send(writer, { kind: 'poll', call: id, part });
-      if (reply?.kind === 'part') return reply.bytes;
-      if (nobody || (reply !== null && reply.kind !== 'running')) return null;
-      // Without a connection the answer to that comes at once.
-      if (reply === null) await pause(runtime, resendMs);
+    const silence = new WriterSilence(limits, runtime.nowMs());
+    for (;;) {
+      const sent = await this.send(writer, { kind: 'poll', call: id, part });
+      if (sent.kind === 'reply') {
+        if (sent.reply.kind === 'part') return sent.reply.bytes;
+        if (sent.reply.kind !== 'running') return `the writer answers ${sent.reply.kind}`;
+        silence.heard(runtime.nowMs());
+      } else {
+        const reason = await this.wait(silence, writer, sent.kind);
+        if (reason !== null) return reason;
+      }
     }
-    return null;
   }
 
   private forget(writer: RemoteWriter, id: string): void {
     this.line.tell(writer.subject, { kind: 'forget', call: id });
   }
 }
+
+/** A message that was certainly not acted on. */
+const notRun = (how: InVain): ForwardOutcome => ({
+  kind: 'notRun',
+  reason: how === 'nobody' ? 'nobody' : 'disconnected',
+});
 
 function refused(reply: Extract<ForwardReply, { kind: 'refused' }>): ForwardOutcome {
   if (reply.reason === 'too-large') return { kind: 'tooLarge', message: reply.message };

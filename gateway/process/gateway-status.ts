@@ -100,6 +100,7 @@ export class GatewayStatus {
       hasWriter: watch.place() === 'here' || volume.standing !== null || watch.remote() !== null,
       suspendedMs: role.suspendedMs,
       writerSilentMs: volume.writer.silentMs,
+      writerStuckMs: volume.writer.stuckMs,
       readersWaitedMs: volume.readers.waitedMs(),
       doubtMs: limits.engineDoubtMs,
       trouble: this.observed.main.commits.trouble.reason(monotonicMs()),

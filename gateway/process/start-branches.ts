@@ -45,6 +45,7 @@ export function startBranches(
     role,
     reserve,
     main: { volume, sessions, watch: main, tracer, counts },
+    region: setup.config.region,
     open: (branch) => branchParts(branch, setup, control, observed, storage, watchWriter),
     limits,
     collectGarbage: collector(),

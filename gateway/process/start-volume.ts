@@ -4,13 +4,14 @@ import { defaultGeometry, type Membership, machine, nodesOf, RegionClient } from
 import { defaultEngineLimits, type EngineLimits } from '../engine/core/engine-limits.ts';
 import { EngineReserve } from '../engine/engine-reserve.ts';
 import { loadQuick } from '../engine/quick/load-quick.ts';
+import { QuickReader } from '../engine/quick/quick-reader.ts';
+import type { MakeQuickReads } from '../engine/quick-reads.ts';
 import { tellLargeCommits } from '../reign/commit-progress.ts';
 import type { Proof } from '../reign/core/elsewhere.ts';
 import { type Line, mainLine } from '../reign/follower.ts';
 import { GatewayVolume } from '../reign/gateway-volume.ts';
 import { RecoveryTrace } from '../reign/recovery-trace.ts';
 import { RoleDriver } from '../reign/role-driver.ts';
-import type { VolumeOptions } from '../reign/volume-options.ts';
 import type { DatabaseLimits } from '../session/core/service-limits.ts';
 import { LocalSessions } from '../session/local-session.ts';
 import type { EngineKind } from '../sql/engine-kind.ts';
@@ -128,13 +129,15 @@ const branchShare = 8;
 /** Pages that the main thread keeps for reads that it answers itself. */
 const quickCacheBytes = 16 * 1024 * 1024;
 
-function quickReads(limits: DatabaseLimits, pageCacheBytes: number): VolumeOptions['quick'] {
+function quickReads(limits: DatabaseLimits, pageCacheBytes: number): MakeQuickReads {
   const engineLimits: EngineLimits = { ...defaultEngineLimits, ...engineLimitsOf(limits) };
-  return {
-    load: () => loadQuick(engineLimits),
-    cacheBytes: Math.min(quickCacheBytes, pageCacheBytes),
-    earlyRedoBytes: quickCacheBytes,
-  };
+  return (parts) =>
+    new QuickReader({
+      ...parts,
+      load: () => loadQuick(engineLimits),
+      cacheBytes: Math.min(quickCacheBytes, pageCacheBytes),
+      earlyRedoBytes: quickCacheBytes,
+    });
 }
 
 /** @param main of a branch: the volume whose reign its reigns are part of; left out for main itself. */

@@ -57,8 +57,8 @@ export class DrainDriver {
     const { writing } = sessions;
     const idle = writing.filter((session) => session.isIdle).length;
     const { isSettled } = reign;
-    const threadSilentMs = volume.writer.silentMs;
-    this.step({ kind: 'look', view: { idle, running: writing.length - idle, isSettled, threadSilentMs } });
+    const threadStuckMs = volume.writer.stuckMs;
+    this.step({ kind: 'look', view: { idle, running: writing.length - idle, isSettled, threadStuckMs } });
   }
 
   private step(event: DrainEvent): void {

@@ -72,15 +72,9 @@ export class GatewayVolume implements RoleVolume {
     const { limits, log } = options;
     this.readers = new ReaderPool({
       start: (callbacks) => this.startReader(callbacks),
-      limits,
-      log,
+      ...{ limits, log, quick: options.quick },
       onFolded: (folded) => this.follower?.foldedTo(folded),
-      ...(options.quick !== null && {
-        quick: {
-          ...options.quick,
-          readPages: (pages: readonly PageNo[], readPoint: Lsn) => this.readPagesBeside(pages, readPoint),
-        },
-      }),
+      readPages: (pages, readPoint) => this.readPagesBeside(pages, readPoint),
     });
     this.writer = new WriterEngine({
       start: (onFatal) => this.startWriter(onFatal),

@@ -32,8 +32,8 @@ export interface RoleVolume {
   settledChanges(): Promise<void>;
   /** The thread that writes. */
   readonly writer: {
-    /** How long it has given no sign of life although it has something to do. */
-    readonly silentMs: number;
+    /** How long it has given no sign of life although it has something to do, and did not wait for a CPU. */
+    readonly stuckMs: number;
     /** Gives it up: what it was doing is answered as lost. */
     abandon(reason: string): void;
   };

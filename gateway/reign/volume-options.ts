@@ -4,7 +4,8 @@ import type { Logger } from '../../telemetry/index.ts';
 import type { EngineCommitEvent } from '../engine/commit-events.ts';
 import type { EngineNews } from '../engine/core/engine-protocol.ts';
 import type { EngineReserve } from '../engine/engine-reserve.ts';
-import type { ReaderPoolLimits, ReaderPoolOptions } from '../engine/reader-pool.ts';
+import type { MakeQuickReads } from '../engine/quick-reads.ts';
+import type { ReaderPoolLimits } from '../engine/reader-pool.ts';
 import type { Line } from './follower.ts';
 import type { Reign } from './reign.ts';
 
@@ -25,7 +26,7 @@ export interface VolumeOptions {
   /** As `pageCacheBytes`, of each reading thread. */
   readonly readerCacheBytes: number;
   /** What reads that are proven quick are answered with on the main thread; null: they go to the reading threads. */
-  readonly quick: Omit<NonNullable<ReaderPoolOptions['quick']>, 'readPages'> | null;
+  readonly quick: MakeQuickReads | null;
   readonly recordFacts: boolean;
   readonly onFatal: (error: Error) => void;
   readonly observer: CommitObserver;

@@ -1,6 +1,6 @@
 /** What a stream keeps of one operation while it is tried, and how a try ended. */
 import type { Lsn } from '../../storage/core.ts';
-import type { RemoteWriter } from '../forward/forward-client.ts';
+import type { RemoteWriter } from '../forward/core/writer-standing.ts';
 import type { ForwardTrail } from '../observe/forward-trail.ts';
 import type { RequestSpan } from '../observe/request-tracer.ts';
 import type { AnyOperationValue, SqlOperation } from '../sql/operation.ts';

@@ -11,8 +11,7 @@ import {
   type WriterPhase,
 } from '../../regions/core.ts';
 import { type RegionId, regionId, unreachable } from '../../storage/core.ts';
-import { type WriterStanding, WriterStandings } from '../forward/core/writer-standing.ts';
-import type { RemoteWriter } from '../forward/forward-client.ts';
+import { type RemoteWriter, type WriterStanding, WriterStandings } from '../forward/core/writer-standing.ts';
 import type { SqlError } from '../sql/sql.ts';
 import type { WriterPlace } from './core/routing.ts';
 import type { ServiceLimits } from './core/service-limits.ts';
@@ -91,16 +90,17 @@ export class WriterWatch {
   /** Where to forward to; null when nobody else holds the pen. */
   remote(): RemoteWriter | null {
     const record = this.options.record();
-    if (record === null || record.holder === null || sameHolder(record.holder, this.options.me)) return null;
-    return {
-      subject: gatewaySubject(this.options.cluster, record.primary, record.holder),
-      region: record.primary,
-    };
+    return record === null || sameHolder(record.holder, this.options.me) ? null : this.writerOf(record);
+  }
+
+  private writerOf({ holder, primary }: ControlRecord): RemoteWriter | null {
+    if (holder === null) return null;
+    return { subject: gatewaySubject(this.options.cluster, primary, holder), region: primary };
   }
 
   /** How a writer elsewhere stands, by every record that was seen. */
-  standingOf({ subject }: RemoteWriter): WriterStanding {
-    return this.standings.of(subject);
+  standingOf(writer: RemoteWriter): WriterStanding {
+    return this.standings.of(writer);
   }
 
   /** Whether this gateway is about to write: a call may wait here instead of being sent away. */
@@ -135,9 +135,7 @@ export class WriterWatch {
 
   private noteHolder(): void {
     const record = this.options.record();
-    if (record === null) return;
-    const { holder, primary, state } = record;
-    this.standings.saw(holder === null ? null : gatewaySubject(this.options.cluster, primary, holder), state);
+    if (record !== null) this.standings.saw(this.writerOf(record), record.state);
   }
 
   /** Resolves at the next change, or after `waitMs`. */

@@ -412,7 +412,10 @@ class Lane {
     };
     const outcome = this.connection.publish(subjectsOf(cluster).ship(this.to), encodeShipped(message, body));
     if (outcome === 'too-large')
-      this.options.log.error({ bytes: body.bytes.length }, 'the NATS server refuses messages of this size');
+      this.options.log.error(
+        { bytes: body.bytes.length },
+        'the NATS server refuses messages of this size, so that this region gets nothing: set its max_payload to 1 MiB or more',
+      );
     return outcome === 'sent' ? 'sent' : 'refused';
   }
 }

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { GatewayWorld, ready, urlOf, writes } from '../gateway/process/gateway-harness.ts';
-import type { Answer } from './answer.ts';
+import type { Answer, Outcome, StatementAnswer } from './answer.ts';
+import { type Agreement, agreement } from './differences.ts';
 import { EnginePair, EngineTarget } from './engine-target.ts';
 import { scriptOf } from './generator.ts';
 import {
@@ -59,6 +60,40 @@ describe('the oracle', { retry: 0 }, () => {
     expect(small.script.operations.length).toBeLessThanOrEqual(3);
     expect(await diverges(stock, twoPlaces, small.script)).not.toBeNull();
     expect(report(small)).toContain('curl -s $GATEWAY');
+  });
+
+  it('accounts for a stream that is told of a transaction which SQLite has rolled back, and for nothing else', () => {
+    const full: StatementAnswer = { kind: 'error', code: 'SQLITE_FULL', message: 'database or disk is full' };
+    const told: StatementAnswer = {
+      kind: 'error',
+      code: 'SEXTANT_TRANSACTION_ABORTED',
+      message:
+        'The transaction was rolled back when a statement failed (SQLITE_FULL: database or disk is full).',
+    };
+    const row: StatementAnswer = { kind: 'result', columns: [], rows: [['1']], affected: 0, rowid: null };
+    const skipped: StatementAnswer = { kind: 'skipped' };
+    const statement = { sql: 'SELECT 1', args: [] };
+    const execute: Operation = { kind: 'execute', statement };
+    const batch: Operation = {
+      kind: 'batch',
+      steps: [statement, statement, statement].map((one) => ({ ...one, condition: null })),
+    };
+    const open = (outcome: Outcome): Answer => ({ outcome, autocommit: false });
+    const closed = (outcome: Outcome): Answer => ({ outcome, autocommit: true });
+    const steps = (...all: StatementAnswer[]): Outcome => ({ kind: 'batch', steps: all });
+    const table: [Operation, Answer, Answer, Agreement][] = [
+      [execute, closed(full), open(full), 'parted'],
+      [execute, closed(full), closed(full), 'same'],
+      [execute, closed(row), open(row), 'differs'],
+      [execute, closed(full), open(told), 'differs'],
+      [batch, closed(steps(row, full, row)), open(steps(row, full, told)), 'parted'],
+      [batch, closed(steps(row, full, skipped)), open(steps(row, full, skipped)), 'parted'],
+      [batch, closed(steps(row, full, row)), open(steps(told, full, told)), 'differs'],
+      [batch, closed(steps(row, row, row)), open(steps(row, row, told)), 'differs'],
+      [batch, closed(steps(row, full, row)), open(steps(row, full, full)), 'differs'],
+    ];
+    for (const [operation, one, other, expected] of table)
+      expect([one, other, agreement(operation, one, other)]).toEqual([one, other, expected]);
   });
 
   it('finds a single value that is wrong', async () => {

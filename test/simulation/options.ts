@@ -225,6 +225,13 @@ export function scaledBounds(prng: Prng): SimBounds {
 }
 
 /**
+ * The least a connection buffers where writes are as large as these bounds allow: more than the windows above it leave under way, as
+ * in production (`bufferedBytesMax` of a link, `max_pending` of a NATS server).
+ */
+export const buffersFor = ({ quorum, shipping }: SimBounds): number =>
+  quorum.outstandingBytesMax + shipping.windowBytes;
+
+/**
  * Log files that fill up and are sealed and scrubbed, images that are stored and merged, snapshots that age: within the seconds that a
  * run lasts.
  */

@@ -1,10 +1,12 @@
 /**
  * Transactions of many sizes through a real deployment: each has to arrive in every region, byte for byte, and to leave the
  * writer's reign alone; at rest, beside a steady writer, and with an agent killed in the middle. One deployment for each number
- * of regions and each circumstance, since the log keeps every byte six times a region.
+ * of regions and each circumstance, since the log keeps every byte six times a region. Every circumstance begins with an empty
+ * deployment: what an earlier run, or an earlier circumstance, has left counts for nothing. What one takes is told while it lasts.
  *
  * node test/system/large-transactions.ts [--regions 2,6] [--sizes 1,1M,9M,64M,250M] [--modes rest,load,kill-primary,kill-secondary]
  *                                        [--base-port 20000] [--minutes 10]
+ * node test/system/large-transactions.ts --regions 3 --sizes 250M --modes rest     the largest alone, two secondaries
  */
 import { parseArgs } from 'node:util';
 import type { Client } from '@libsql/client';
@@ -17,7 +19,9 @@ type Mode = (typeof modeNames)[number];
 
 const usage = `node test/system/large-transactions.ts [--regions 2,6] [--sizes 1,1M,9M,64M,250M]
        [--modes ${modeNames.join(',')}] [--base-port 20000]
-       [--minutes 10]   that all regions may take to be level after one transaction`;
+       [--minutes 10]   that all regions may take to be level after one transaction
+Regions count the primary: --regions 3 --sizes 250M --modes rest is the largest transaction alone, to two secondaries.
+Each number of regions and each mode has a deployment of its own; one that fails is told, and the next begins.`;
 
 const KiB = 1024;
 const units: Readonly<Record<string, number>> = { '': 1, K: KiB, M: KiB * KiB };
@@ -80,6 +84,25 @@ function bytesOf(text: string): number {
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 const seconds = (ms: number): string => `${(ms / 1_000).toFixed(1)} s`;
 
+/** So often it is told how far a transaction has come. */
+const toldEveryMs = 15_000;
+
+/** Tells where every region is until it is ended: a transaction becomes durable somewhere all at once, after what may be minutes. */
+function tellProgress(deployment: TestDeployment): () => void {
+  const startMs = performance.now();
+  const tell = async (): Promise<void> => {
+    const after = seconds(performance.now() - startMs);
+    const status = await deployment.status().catch(() => null);
+    const places = status?.regions.map(
+      ({ name, vdl, lagBytes, stalledMs = 0 }) =>
+        `${name} ${vdl ?? 'unknown'}${lagBytes ? ` lacks ${(lagBytes / KiB / KiB).toFixed(1)} MiB` : ''}${stalledMs > 0 ? ` stands still for ${seconds(stalledMs)}` : ''}`,
+    );
+    console.log(`    ${after}: ${places?.join(', ') ?? 'nobody says where the regions are'}`);
+  };
+  const ticker = setInterval(() => void tell(), toldEveryMs);
+  return () => clearInterval(ticker);
+}
+
 /** A transaction is made of rows of at most this size, of which any can be read without the others. */
 const rowBytesMax = 64 * KiB;
 
@@ -117,6 +140,7 @@ async function transact(
   const { epoch } = await deployment.status();
   const wrong: string[] = [];
   const startMs = performance.now();
+  const endTelling = tellProgress(deployment);
   const commit = client.execute(insertOf(id, bytes)).then(
     () => null,
     (error: unknown) => String(error),
@@ -162,6 +186,7 @@ async function transact(
     if (seen !== expected)
       wrong.push(`${region} holds ${seen.slice(0, 60)}, ${primary} ${expected.slice(0, 60)}`);
   }
+  endTelling();
   const stood = standing.size === 0 ? '' : `, stood still meanwhile: ${[...standing].join(' ')}`;
   console.log(
     `  ${String(bytes).padStart(9)} B: acknowledged after ${seconds(committedMs - startMs)}, level ${seconds(levelledMs - committedMs)} later, readable everywhere ${seconds(performance.now() - levelledMs)} later${stood}`,
@@ -213,6 +238,12 @@ async function circumstance(count: number, mode: Mode, choices: Choices): Promis
 const choices = choicesOf(process.argv.slice(2));
 let wrongs = 0;
 for (const count of choices.regions)
-  for (const mode of choices.modes) wrongs += (await circumstance(count, mode, choices)).length;
+  for (const mode of choices.modes) {
+    const wrong = await circumstance(count, mode, choices).catch((error: unknown) => {
+      console.log(`  WRONG: ${String(error).slice(0, 1_000)}`);
+      return [error];
+    });
+    wrongs += wrong.length;
+  }
 console.log(wrongs === 0 ? 'all well' : `${wrongs} things went wrong`);
 process.exitCode = wrongs === 0 ? 0 : 1;

@@ -148,3 +148,9 @@ export function engineLimitsProblem(limits: EngineLimits): string | null {
 }
 
 assert.equal(engineLimitsProblem(defaultEngineLimits), null, 'the default engine limits fit together');
+
+/**
+ * So many messages leave at once, others when the turn ends. A commit group is of one message to the worker, so no group is larger
+ * than this, whatever `groupStatements` allows; smaller parts would be smaller groups, and a group's cost is shared by its members.
+ */
+export const handOverAt = 64;

@@ -23,7 +23,9 @@ const word = {
   heap: 7,
   /** Files of transactions, in units of `scratchUnitBytes`. */
   scratch: 8,
-  claims: 9,
+  /** The number that the operating system gives the worker's thread; 0 where that is not known. */
+  thread: 9,
+  claims: 10,
 } as const;
 
 /** What has become of an operation, by its number modulo `claimsMax`. */
@@ -111,6 +113,11 @@ export class EngineShared {
     };
   }
 
+  /** The worker's thread, as the operating system numbers it; 0 where that is not known. */
+  get thread(): number {
+    return Atomics.load(this.words, word.thread);
+  }
+
   /** Memory that the engine's SQLite has taken, bytes. */
   get heapBytes(): number {
     return Atomics.load(this.words, word.heap) * wasmPageBytes;
@@ -130,6 +137,10 @@ export class EngineShared {
   /** Begins an operation. @returns false when it was taken back: it is nobody's any more. */
   begin(id: number): boolean {
     return Atomics.compareExchange(this.words, slotOf(id), claim.waiting, claim.begun) === claim.waiting;
+  }
+
+  setThread(thread: number): void {
+    Atomics.store(this.words, word.thread, thread);
   }
 
   setHeap(bytes: number): void {

@@ -5,13 +5,10 @@
 import { type Lsn, type PageNo, pageNo, zeroLsn } from '../../../storage/redo.ts';
 import { followRedo, RedoQueue } from '../core/engine-redo.ts';
 import { databasePages, PageStore } from '../core/page-store.ts';
-import type { ReaderFeed } from '../reader-thread.ts';
+import type { QuickParts } from '../quick-reads.ts';
 import { QuickRedo } from './core/quick-redo.ts';
 
-export interface QuickPagesOptions {
-  readonly feed: ReaderFeed;
-  /** Pages at a durable read point, in their order. */
-  readonly readPages: (pages: readonly PageNo[], readPoint: Lsn) => Promise<readonly (Uint8Array | null)[]>;
+export interface QuickPagesOptions extends Pick<QuickParts, 'feed' | 'readPages'> {
   /** Bound on what is kept, bytes. */
   readonly cacheBytes: number;
   /** Redo that may wait for other redo before it, bytes. */

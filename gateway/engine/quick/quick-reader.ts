@@ -14,6 +14,7 @@ import { firstWord } from '../../sql/statement-facts.ts';
 import type { StreamState } from '../../sql/stream-state.ts';
 import type { EngineAnswer } from '../core/engine-protocol.ts';
 import type { PageStore } from '../core/page-store.ts';
+import type { QuickParts, QuickReads } from '../quick-reads.ts';
 import { type QuickRun, quickLimits } from './core/quick-limits.ts';
 import { isQuickProgram } from './core/quick-program.ts';
 import { QuickShare } from './core/quick-share.ts';
@@ -21,13 +22,9 @@ import { QuickTexts } from './core/quick-texts.ts';
 import { QuickPages, type QuickPagesOptions } from './quick-pages.ts';
 import type { QuickSqlite } from './quick-sqlite.ts';
 
-export interface QuickReaderOptions extends QuickPagesOptions {
+export interface QuickReaderOptions extends QuickParts, QuickPagesOptions {
   /** A SQLite for this thread. */
   readonly load: () => Promise<QuickSqlite>;
-  /** Has a reading thread answer a statement. */
-  readonly ask: (statement: SqlStatement, take: (answer: EngineAnswer<AnyOperationValue>) => void) => void;
-  /** It is of no use any more: everything goes to reading threads from now on. */
-  readonly onBroken: (error: unknown) => void;
 }
 
 /** A statement whose proof took a reading thread longer is not tried: a bound on the time SQLite needs to plan it. */
@@ -36,7 +33,7 @@ const proofUs = 5_000;
 const cookieAt = 40;
 const firstPage = pageNo(1);
 
-export class QuickReader {
+export class QuickReader implements QuickReads {
   private readonly options: QuickReaderOptions;
   private readonly pages: QuickPages;
   private readonly texts = new QuickTexts();
@@ -44,7 +41,6 @@ export class QuickReader {
   private sqlite: QuickSqlite | null = null;
   private state: 'resting' | 'loading' | 'ready' | 'broken' = 'resting';
   private cookie = -1;
-  /** Statements answered here since the start. */
   answered = 0;
 
   constructor(options: QuickReaderOptions) {
@@ -52,17 +48,14 @@ export class QuickReader {
     this.pages = new QuickPages(options, () => this.sqlite?.close());
   }
 
-  /** Redo behind what came before. */
   offer(frames: Uint8Array, nowMs: number): void {
     this.pages.offer(frames, nowMs);
   }
 
-  /** What was read before may be no part of history. */
   forget(): void {
     this.pages.forget();
   }
 
-  /** Gives all memory back. */
   rest(): void {
     this.pages.forget();
     this.texts.forget();
@@ -70,7 +63,6 @@ export class QuickReader {
     if (this.state !== 'broken') this.state = 'resting';
   }
 
-  /** @returns the answer; null when a reading thread has to give it, and nothing has happened here. */
   answer(operation: SqlOperation, state: StreamState): EngineAnswer<AnyOperationValue> | null {
     if (operation.kind !== 'execute' || this.state === 'broken' || !isUsual(state)) return null;
     const { statement } = operation;

@@ -29,8 +29,6 @@ const openFlags = 0x2 | 0x4 | 0x2000000; // READWRITE, CREATE, EXRESCODE
 const reprepareCounter = 5; // SQLITE_STMTSTATUS_REPREPARE
 const writeTransaction = 2; // SQLITE_TXN_WRITE
 const cacheUsed = 1; // SQLITE_DBSTATUS_CACHE_USED
-/** VM operations between two looks at the clock: well under a millisecond. */
-const progressOperations = 4_000;
 
 export type Prepared =
   | { readonly kind: 'statement'; readonly statement: PreparedStatement }
@@ -102,8 +100,7 @@ export class Connection {
     }
     this.file.settingUp = false;
     call.sqlite3_set_authorizer(this.db, runtime.authorizer, 0);
-    const operations = runtime.guard.operations ?? progressOperations;
-    call.sqlite3_progress_handler(this.db, operations, runtime.progress, 0);
+    call.sqlite3_progress_handler(this.db, runtime.lookEvery, runtime.progress, 0);
     for (const [name, callback] of [
       [runtime.changesName, runtime.changesCall],
       [runtime.totalChangesName, runtime.totalChangesCall],

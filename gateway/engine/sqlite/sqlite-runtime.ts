@@ -21,7 +21,7 @@ export interface SessionCounters {
 
 /** Time and abandonment of the statement that runs; shared by all connections, since one runs at a time. */
 export interface RunGuard {
-  /** VM operations between two looks at it; left out: well under a millisecond of them. */
+  /** VM operations between two looks at it, where not as many as usual. */
   readonly operations?: number;
   /** `performance.now()` at which the statement is interrupted. */
   deadline: number;
@@ -35,6 +35,9 @@ export interface RunBudget {
   /** Result bytes collected so far by the operation. */
   bytes: number;
 }
+
+/** VM operations between two looks at the clock: well under a millisecond. */
+const progressOperations = 4_000;
 
 /** Callbacks and constants all connections of a WASM instance share. */
 export class SqliteRuntime {
@@ -56,6 +59,8 @@ export class SqliteRuntime {
   yieldsAt = Number.POSITIVE_INFINITY;
   /** What the transaction may have changed before the statement that runs is stopped, bytes. */
   changesMax = Number.POSITIVE_INFINITY;
+  /** VM operations between two looks at the statement that runs. */
+  readonly lookEvery: number;
   private heapAtStart = -1;
   /** The connection that prepares or runs; callbacks refer to it. */
   active: Connection | null = null;
@@ -65,6 +70,7 @@ export class SqliteRuntime {
     this.vfs = vfs;
     this.limits = limits;
     this.guard = guard;
+    this.lookEvery = guard.operations ?? progressOperations;
     this.mainName = wasm.permanentString('main');
     this.fileName = wasm.permanentString('volume');
     this.changesName = wasm.permanentString('changes');

@@ -3,6 +3,7 @@
  * pages, follows redo as a reader, and hands on redo, answers and news in few messages. See `engine-protocol.ts`.
  */
 import assert from 'node:assert/strict';
+import { readlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { type Lsn, type PageNo, wallClock, zeroLsn } from '../../../storage/redo.ts';
@@ -105,6 +106,7 @@ export class EngineDesk {
     this.options = options;
     this.limits = limits;
     this.shared = new EngineShared(shared);
+    this.shared.setThread(thisThread());
     this.storeNow = this.newStore();
     this.redo = new RedoQueue(zeroLsn, limits.earlyRedoBytes);
     this.scratch = new ScratchSpace(
@@ -374,6 +376,15 @@ export class EngineDesk {
     this.reported = readPoint;
     this.reportedGeneration = generation;
     this.options.post({ commits, redo, answers, peeked, news, readPoint, generation, diverged });
+  }
+}
+
+/** What the operating system calls this thread: the last part of `PID/task/THREAD`; 0 where it does not say. */
+function thisThread(): number {
+  try {
+    return Number(readlinkSync('/proc/thread-self').split('/').at(-1));
+  } catch {
+    return 0;
   }
 }
 

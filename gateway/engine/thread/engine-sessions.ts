@@ -419,9 +419,10 @@ export class Sessions {
       this.discardConnection(session);
       if (lostTransaction) session.lost = replaced;
       else if (lostHere) session.lostHeld = replaced;
-      const operations =
-        waiting === undefined ? session.queue.splice(0) : [waiting, ...session.queue.splice(0)];
-      for (const operation of operations) this.refuse(session, operation, lostHere);
+      if (waiting !== undefined) this.refuse(session, waiting, lostHere);
+      // G32: what was taken back behind it is nobody's, and is not answered.
+      for (const operation of session.queue.splice(0))
+        if (this.host.begin(operation.id)) this.refuse(session, operation, lostHere);
     }
     this.pool.reset();
     for (const session of this.sessions.values()) if (session.closing) this.sessions.delete(session.id);

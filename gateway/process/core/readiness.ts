@@ -24,6 +24,8 @@ export interface ReadinessFacts {
   readonly suspendedMs: number | null;
   /** How long the thread that writes has given no sign of life. */
   readonly writerSilentMs: number;
+  /** How much of that it computed, or slept: not waited for a CPU. */
+  readonly writerStuckMs: number;
   /** How long no reading thread has been free. */
   readonly readersWaitedMs: number;
   /** From so long on a thread is doubted. */
@@ -62,10 +64,14 @@ function recordReason(facts: ReadinessFacts): string | null {
   return record.primary === region && !hasWriter ? 'this region is primary and has no writer' : null;
 }
 
-function writerThreadReason({ writerSilentMs, doubtMs }: ReadinessFacts): string | null {
+function writerThreadReason({ writerSilentMs, writerStuckMs, doubtMs }: ReadinessFacts): string | null {
   const silentMs = Math.round(writerSilentMs);
+  const stuckMs = Math.round(writerStuckMs);
   if (silentMs <= doubtMs) return null;
-  return `the thread that writes has given no sign of life for ${silentMs} ms: a statement keeps it that cannot be interrupted`;
+  const silence = `the thread that writes has given no sign of life for ${silentMs} ms`;
+  return stuckMs * 2 >= silentMs
+    ? `${silence}: a statement keeps it that cannot be interrupted`
+    : `${silence}: it waited for a CPU for all but ${stuckMs} ms of them, since this machine has more to do than it can`;
 }
 
 function readersReason({ readersWaitedMs, doubtMs }: ReadinessFacts): string | null {

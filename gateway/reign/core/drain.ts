@@ -33,8 +33,8 @@ export interface DrainView {
   readonly running: number;
   /** Everything committed is durable, and its answers have left. */
   readonly isSettled: boolean;
-  /** How long the thread that writes has given no sign of life. */
-  readonly threadSilentMs: number;
+  /** How long the thread that writes has given no sign of life, and did not wait for a CPU. */
+  readonly threadStuckMs: number;
 }
 
 export type DrainEvent =
@@ -95,7 +95,7 @@ export class Drain {
     if (view.idle > 0) effects.push({ kind: 'loseIdle' });
     if (this.phaseNow === 'losing') return effects;
     if (view.running > 0) effects.push({ kind: 'stopRunning' });
-    if (view.threadSilentMs >= drainLimits.stuckMs) effects.push({ kind: 'abandonThread' });
+    if (view.threadStuckMs >= drainLimits.stuckMs) effects.push({ kind: 'abandonThread' });
     return effects;
   }
 

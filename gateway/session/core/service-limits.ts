@@ -66,7 +66,7 @@ export interface ServiceLimits extends SpanLimits, DatabaseLimits, ForwardLimits
   readonly readerQueueMs: number;
   /** Reads that may wait for a thread. */
   readonly readerQueue: number;
-  /** An engine's thread that has something to do and gives no sign of life for this long is replaced. */
+  /** An engine's thread that has something to do and gives no sign of life for this long, CPU time or sleep, is replaced. */
   readonly engineSilenceMs: number;
   /** One that has been silent for this long makes the gateway not ready. */
   readonly engineDoubtMs: number;

@@ -16,7 +16,7 @@ export interface LoadClient {
  */
 export type Outcome = 'acknowledged' | 'refused' | 'unknown';
 
-/** One write. Times are Unix milliseconds by the clock of the load's process. */
+/** One write. Times are moments of the drill's clock (`drill-clock.ts`), as the load's process saw them. */
 export interface LedgerEntry {
   readonly id: number;
   /** Index into the clients. */

@@ -7,14 +7,14 @@ import type { LedgerAccount } from './ledger-account.ts';
 import { acknowledgements, latencyMs, longestStall, recoveryOf, throughput } from './stopwatch.ts';
 import { failuresOf, objectivesOf, serviceChecks } from './verdict.ts';
 
-/** Phases of a move as its agent timed them; Unix milliseconds. */
+/** Phases of a move as its agent timed them. */
 export interface MovePhase {
   readonly name: string;
   readonly startedAtMs: number;
   readonly endedAtMs: number | null;
 }
 
-/** Everything a drill has seen. Times are Unix milliseconds. */
+/** Everything a drill has seen. Times are moments of the drill's clock (`drill-clock.ts`). */
 export interface DrillFacts {
   readonly id: string;
   readonly request: DrillRequest;
@@ -60,7 +60,7 @@ const lostListed = 10_000;
 export const stopwatchRegions = (plan: DrillPlan, regions: readonly string[]): readonly string[] =>
   plan.stopwatch === 'everybody' ? regions : regions.filter((name) => name !== plan.region);
 
-/** @param iso writes a moment (Unix milliseconds) down. */
+/** @param iso writes a moment of the drill's clock down. */
 export function reportOf(facts: DrillFacts, iso: (ms: number) => string): DrillReport {
   const { plan, request, account, entries, clients, faultAtMs } = facts;
   const watched = stopwatchRegions(plan, facts.regions);

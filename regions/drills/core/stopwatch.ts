@@ -1,4 +1,4 @@
-/** What a drill's clients saw of time: pauses between acknowledged writes, latency, throughput. All times are Unix milliseconds. */
+/** What a drill's clients saw of time: pauses between acknowledged writes, latency, throughput. All times are moments of the drill's clock. */
 import type { LedgerEntry, LoadClient } from './ledger.ts';
 
 /** A time without an acknowledged write. `endedAtMs` is null when none came any more. */

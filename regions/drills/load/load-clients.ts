@@ -4,12 +4,10 @@ import { checksumOf, type LedgerEntry, payloadOf } from '../core/ledger.ts';
 import { type ClientAddress, reachMs } from '../core/load-messages.ts';
 import { LibsqlDatabase } from './libsql-database.ts';
 import { inFlightMax, type LoadDatabase } from './load-database.ts';
+import { drillClock } from './machine-clock.ts';
 import { PostgresDatabase } from './postgres-database.ts';
 
 const pageRows = 5_000;
-
-/** Unix milliseconds that never go back. */
-export const wallMs = (): number => performance.timeOrigin + performance.now();
 
 const opened = (address: ClientAddress): LoadDatabase =>
   address.transport === 'postgres' ? new PostgresDatabase(address) : new LibsqlDatabase(address);
@@ -37,7 +35,7 @@ class WritingClient {
     const begun: LedgerEntry = {
       id,
       client: this.#index,
-      sentAtMs: wallMs(),
+      sentAtMs: drillClock.now(),
       endedAtMs: null,
       outcome: 'unknown',
       code: null,
@@ -51,7 +49,7 @@ class WritingClient {
     const row = { id, client: this.#index, payload: payloadOf(drill, id) };
     void this.database
       .write(table, row, traceparent)
-      .then((told) => end({ ...begun, endedAtMs: wallMs(), ...told }));
+      .then((told) => end({ ...begun, endedAtMs: drillClock.now(), ...told }));
     return true;
   }
 }

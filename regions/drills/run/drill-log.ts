@@ -2,12 +2,12 @@
 import type { DrillState } from '../core/drill-phases.ts';
 import type { LagSample, PhaseRecord } from '../core/drill-report.ts';
 import type { StatusSight } from '../core/status-sight.ts';
-import { wallMs } from '../load/load-clients.ts';
+import { drillClock } from '../load/machine-clock.ts';
 
 const sampleMs = 250;
 
 export class DrillLog {
-  readonly beganAtMs = wallMs();
+  readonly beganAtMs = drillClock.now();
   readonly timeline: { readonly atMs: number; readonly phase: string; readonly event: string }[] = [];
   readonly phases: PhaseRecord[] = [];
   readonly lag: LagSample[] = [];
@@ -29,7 +29,7 @@ export class DrillLog {
   }
 
   /** One thing that happened, now or at a moment that is past. */
-  say(event: string, atMs: number = wallMs()): void {
+  say(event: string, atMs: number = drillClock.now()): void {
     this.timeline.push({ atMs, phase: this.#phase, event });
     const seconds = ((atMs - this.beganAtMs) / 1_000).toFixed(1).padStart(6);
     this.#onProgress(`${seconds} s  ${this.#phase.padEnd(12)}  ${event}`);
@@ -55,7 +55,7 @@ export class DrillLog {
   }
 
   #note(status: StatusSight | null): void {
-    const atMs = wallMs();
+    const atMs = drillClock.now();
     for (const { name, role, lagMs, lagBytes } of status?.regions ?? []) {
       // A primary is behind nobody: the line of a region that becomes one ends there, and goes on when it follows again.
       const lag = role === 'primary' ? {} : { lagMs, lagBytes };

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Operation } from '../../moves/core/operations.ts';
 import { heirs } from '../core/status-sight.ts';
-import { wallMs } from '../load/load-clients.ts';
+import { drillClock } from '../load/machine-clock.ts';
 import type { DrillTarget } from './drill-target.ts';
 
 const pollMs = 50;
@@ -26,7 +26,7 @@ const passing: ReadonlySet<string> = new Set([
 
 export interface MoveMade {
   readonly operation: Operation;
-  /** When the request that began it was sent; Unix milliseconds. */
+  /** When the request that began it was sent; a moment of the drill's clock. */
   readonly askedAtMs: number;
 }
 
@@ -53,7 +53,7 @@ async function moveTo(
   let why = 'no region can take over';
   while (performance.now() < deadline) {
     for (const to of await candidates()) {
-      const askedAtMs = wallMs();
+      const askedAtMs = drillClock.now();
       const begun = await target.begin(kind, to);
       if (begun.kind === 'begun') {
         onBegun(begun.operation);

@@ -20,8 +20,8 @@ import {
 } from '../core/status-sight.ts';
 import { acknowledgements } from '../core/stopwatch.ts';
 import { dataChecks, noneFailed, steadyCheck, unserved } from '../core/verdict.ts';
-import { wallMs } from '../load/load-clients.ts';
 import { drainMs, type Load } from '../load/load-link.ts';
+import { drillClock, isoOf } from '../load/machine-clock.ts';
 import type { DrillLog } from './drill-log.ts';
 import { failOver, type MoveWatch, movedByPolicy, moveEnded, switchOver } from './drill-moves.ts';
 import type { DrillTarget } from './drill-target.ts';
@@ -131,7 +131,7 @@ export class DrillRun {
   async #phase(phase: RunPhase): Promise<DrillEvent> {
     const { log } = this.#options;
     log.enter(phase);
-    const startedAtMs = wallMs();
+    const startedAtMs = drillClock.now();
     let outcome: DrillEvent = 'passed';
     try {
       if (phase !== 'healing') this.#signal.throwIfAborted();
@@ -143,7 +143,7 @@ export class DrillRun {
       if (outcome === 'failed' && !(error instanceof CheckFailed))
         this.#checks.push({ name: `${phase} succeeds`, held: false, detail: reason });
     }
-    log.ended({ name: phase, startedAtMs, endedAtMs: wallMs(), outcome });
+    log.ended({ name: phase, startedAtMs, endedAtMs: drillClock.now(), outcome });
     return outcome;
   }
 
@@ -185,7 +185,7 @@ export class DrillRun {
     const { target, log } = this.#options;
     const [outside, status] = await Promise.all([target.outside(), target.status()]);
     this.#before = { ...outside, status };
-    this.#faultAtMs = wallMs();
+    this.#faultAtMs = drillClock.now();
     if (this.#plan.breaks.length === 0) log.say('nothing is broken: the move itself is what is watched');
     for (const [at, deed] of this.#plan.breaks.entries()) {
       const heal = this.#plan.heals[at];
@@ -204,7 +204,7 @@ export class DrillRun {
       const [status, outside] = await Promise.all([target.status(region), target.outside()]);
       const seen = signSeen(sign, status, outside, this.#before);
       if (seen !== null) {
-        this.#detectedAtMs = wallMs();
+        this.#detectedAtMs = drillClock.now();
         if (sign.kind !== 'none') this.#checks.push({ name, held: true, detail: seen });
         log.say(seen);
         return;
@@ -223,17 +223,17 @@ export class DrillRun {
       this.#moved = true;
       const { operation, askedAtMs } = await switchOver(this.#options.target, region, this.#watch);
       this.#faultAtMs = askedAtMs;
-      this.#movePhases = operation.phases;
+      this.#movePhases = onDrillClock(operation);
       log.say(`the agent says that writes paused for ${operation.result?.pauseMs ?? '?'} ms`);
     }
-    await this.#writesBack(move === 'none' ? this.#faultAtMs : wallMs());
+    await this.#writesBack(move === 'none' ? this.#faultAtMs : drillClock.now());
     log.say('writes are acknowledged');
     await this.#sleep(move === 'none' ? request.seconds * 1_000 : besideMoveMs);
     await this.#heal();
     await this.#wholeUnderLoad();
     // An outage that began after the first of them has to end as well.
-    await this.#writesBack(wallMs());
-    this.#watchedUntilMs = wallMs();
+    await this.#writesBack(drillClock.now());
+    this.#watchedUntilMs = drillClock.now();
   }
 
   async #failOver(): Promise<void> {
@@ -242,7 +242,7 @@ export class DrillRun {
     this.#moved = true;
     if (prepared.byPolicy) {
       log.say('the policy fails over by itself: waiting for it');
-      const startedAtMs = wallMs();
+      const startedAtMs = drillClock.now();
       const primary = await movedByPolicy(target, region, this.#patience.policyMs, this.#signal);
       const held = primary !== null;
       const detail = held
@@ -251,13 +251,13 @@ export class DrillRun {
       this.#checks.push({ name: 'the policy fails over by itself', held, detail });
       log.say(detail);
       if (held) {
-        this.#movePhases = [{ name: 'failover by policy', startedAtMs, endedAtMs: wallMs() }];
+        this.#movePhases = [{ name: 'failover by policy', startedAtMs, endedAtMs: drillClock.now() }];
         return;
       }
     }
     const { operation, askedAtMs } = await failOver(target, region, this.#watch);
     this.#moveAskedAtMs = askedAtMs;
-    this.#movePhases = operation.phases;
+    this.#movePhases = onDrillClock(operation);
     const { rtoMs } = operation.result ?? {};
     log.say(
       `${operation.target} is the primary; its agent says after ${rtoMs === undefined ? '?' : Math.round(rtoMs)} ms`,
@@ -342,13 +342,13 @@ export class DrillRun {
       return;
     }
     load.run();
-    const stalledFromMs = wallMs();
+    const stalledFromMs = drillClock.now();
     await this.#sleep(besideMoveMs);
-    const beganAtMs = wallMs();
+    const beganAtMs = drillClock.now();
     await switchOver(target, prepared.primary, this.#watch);
     this.#moved = false;
     await this.#wholeUnderLoad();
-    const endedAtMs = wallMs();
+    const endedAtMs = drillClock.now();
     this.#failback = { beganAtMs, endedAtMs, stalledFromMs };
     log.say(`${prepared.primary} is the primary again, after ${Math.round(endedAtMs - beganAtMs)} ms`);
     await this.#sleep(besideMoveMs);
@@ -365,7 +365,7 @@ export class DrillRun {
     const { target, log, prepared } = this.#options;
     // Nothing interrupts this; a second Ctrl-C ends the process.
     this.#signal = new AbortController().signal;
-    this.#watchedUntilMs ??= wallMs();
+    this.#watchedUntilMs ??= drillClock.now();
     const byHand = this.#undo.map(inWords);
     try {
       await this.#heal();
@@ -390,7 +390,7 @@ export class DrillRun {
     if (load.dead !== null)
       this.#checks.push({ name: 'the load runs throughout', held: false, detail: load.dead });
     const status = await target.status();
-    const endedAtMs = wallMs();
+    const endedAtMs = drillClock.now();
     return reportOf(
       {
         id,
@@ -420,7 +420,7 @@ export class DrillRun {
         versions,
         machine,
       },
-      (ms) => new Date(ms).toISOString(),
+      isoOf,
     );
   }
 
@@ -451,6 +451,14 @@ export class DrillRun {
     }
   }
 }
+
+/** The phases of a move, which its agent timed by its wall clock. */
+const onDrillClock = ({ phases }: Operation): readonly MovePhase[] =>
+  phases.map(({ name, startedAtMs, endedAtMs }) => ({
+    name,
+    startedAtMs: drillClock.ofWall(startedAtMs),
+    endedAtMs: endedAtMs === null ? null : drillClock.ofWall(endedAtMs),
+  }));
 
 /** Nobody answered: everything about losses is missing. */
 const unheard: LossLook = { reports: [], unreachable: ['every region'], unanswered: [] };

@@ -8,8 +8,8 @@ import { newSpanId, newTraceId, serviceName, startTelemetry } from '../../../tel
 import { findNatsServer } from '../../nats/nats-server.ts';
 import type { DrillRequest } from '../core/drill-kinds.ts';
 import type { DrillReport } from '../core/drill-report.ts';
-import { wallMs } from '../load/load-clients.ts';
 import { LoadLink } from '../load/load-link.ts';
+import { drillClock, isoOf } from '../load/machine-clock.ts';
 import { drillId, lockDrills, saveBegun, saveReport } from './drill-history.ts';
 import { DrillLog } from './drill-log.ts';
 import { DrillRun, type Patience } from './drill-run.ts';
@@ -46,7 +46,7 @@ export async function executeDrill(given: Execution): Promise<Executed> {
   const lock = await lockDrills(dataDir);
   try {
     const log = new DrillLog(given.onProgress);
-    const id = drillId(request.kind, log.beganAtMs, randomBytes(2).toString('hex'));
+    const id = drillId(request.kind, drillClock.wallOf(log.beganAtMs), randomBytes(2).toString('hex'));
     const prepared = await prepare(id, request, target);
     const { primary, regions, plan, clients, table } = prepared;
     log.say(`${regions.length} regions, all level; ${primary} writes, epoch ${prepared.epoch}`);
@@ -63,10 +63,15 @@ export async function executeDrill(given: Execution): Promise<Executed> {
       saveBegun(dataDir, {
         id,
         kind: request.kind,
-        startedAt: new Date(log.beganAtMs).toISOString(),
+        startedAt: isoOf(log.beganAtMs),
         pid: process.pid,
       });
-      log.ended({ name: 'preflight', startedAtMs: log.beganAtMs, endedAtMs: wallMs(), outcome: 'passed' });
+      log.ended({
+        name: 'preflight',
+        startedAtMs: log.beganAtMs,
+        endedAtMs: drillClock.now(),
+        outcome: 'passed',
+      });
       const telemetry = startTelemetry({
         serviceName: serviceName('drill'),
         region: plan.region,
@@ -89,7 +94,7 @@ export async function executeDrill(given: Execution): Promise<Executed> {
         machine: machine(),
       });
       const report = await run.run();
-      telemetry.recordMany(drillSpans(report, context, log.beganAtMs));
+      telemetry.recordMany(drillSpans(report, context, drillClock.wallOf(log.beganAtMs)));
       await telemetry.flush();
       await telemetry.shutdown();
       return { report, dirs: saveReport(dataDir, report, given.reportDir) };

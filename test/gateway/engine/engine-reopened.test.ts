@@ -45,6 +45,22 @@ describe('an engine opened anew', () => {
     expect(await code(free, 'INSERT INTO t VALUES (3)')).toBe('SEXTANT_READ_ONLY');
   });
 
+  test('says nothing of what was taken back while it waited behind another operation of its stream', async () => {
+    const { engine } = await writer();
+    const [holder, stream] = [engine.openSession(), engine.openSession()];
+    await run(holder, 'CREATE TABLE t (a)');
+    await run(holder, 'BEGIN IMMEDIATE');
+    const first = execute(stream, 'INSERT INTO t VALUES (1)');
+    const second = execute(stream, 'INSERT INTO t VALUES (2)');
+    const { lastOperation } = engine;
+    await rows(holder, 'SELECT 1');
+    expect(engine.withdraw(lastOperation, { code: 'SQLITE_BUSY', message: 'withdrawn' })).toBe(true);
+    await engine.open({ kind: 'writer', lsn: zeroLsn, pgBytes: defaultGeometry.pgBytes });
+    expect(await first).toMatchObject({ aborted: true });
+    expect((await second).outcome).toMatchObject({ error: { message: 'withdrawn' } });
+    expect(await rows(stream, 'SELECT 1')).toEqual([[1n]]);
+  });
+
   test('interrupts a statement that runs, and one that waits for a page', async () => {
     const { engine } = await writer();
     const session = engine.openSession();

@@ -21,6 +21,33 @@ test('marks say which operations were sent long ago', () => {
   expect(marks.olderThan(5_000, 1_000)).toBeNull();
 });
 
+/** Keeps its thread for minutes within one call of one function, which SQLite cannot interrupt. */
+const deaf = "SELECT length(replace(hex(zeroblob(8000000)), hex(zeroblob(2000000)) || 'x', ''))";
+
+test('a thread that spins in one call is given up after engineSilenceMs of its own time; one that rests is not', async () => {
+  const volume = new MemoryVolume();
+  const lost = Promise.withResolvers<string>();
+  writer = new WriterEngine({
+    start: async () => (await startEngine(volume)).engine,
+    log: silent,
+    engineSilenceMs: 400,
+    onLost: lost.resolve,
+  });
+  await writer.begin(zeroLsn, defaultGeometry.pgBytes);
+  const session = writer.openSession();
+  await run(session, 'CREATE TABLE t (a)');
+  // Nothing to do for longer than it may be silent.
+  await new Promise((resolve) => setTimeout(resolve, 1_000));
+  expect([writer.silentMs, writer.stuckMs]).toEqual([0, 0]);
+  const cpuBefore = process.cpuUsage();
+  const kept = execute(session, deaf);
+  expect(await lost.promise).toMatch(/kept its thread for \d+ ms and cannot be interrupted/);
+  // All threads of this process together have used at least what is held against the one.
+  const { user, system } = process.cpuUsage(cpuBefore);
+  expect((user + system) / 1_000).toBeGreaterThanOrEqual(process.platform === 'linux' ? 400 : 0);
+  expect((await kept).outcome).toMatchObject({ error: { code: 'SEXTANT_TRANSACTION_ABORTED' } });
+});
+
 test('what waits for a thread that one statement keeps is told after writeQueueMs, and has not run', async () => {
   const volume = new MemoryVolume();
   writer = new WriterEngine({

@@ -83,7 +83,7 @@ describe('a statement that was sent to a writer which fell silent (G113)', () =>
   };
 
   it('is unknown after forwardSilenceMs, and soon once a failover has deposed it', async () => {
-    const [lone, relieved, deposed] = await Promise.all([fate('writes'), fate('replaced'), fate('deposed')]);
+    const [lone, relieved, deposed] = await Promise.all([fate('writes'), fate('relieved'), fate('deposed')]);
     for (const { reason, tookMs } of [lone, relieved]) {
       expect(reason).toContain('forwardSilenceMs');
       expect(tookMs).toBeGreaterThanOrEqual(defaultForwardLimits.forwardSilenceMs);
@@ -101,7 +101,7 @@ describe('a statement that was sent to a writer which fell silent (G113)', () =>
         return performance.now() < late ? { kind: 'timeout' } : done;
       },
     };
-    const client = clientOf(busy, () => 'replaced');
+    const client = clientOf(busy, () => 'relieved');
     expect(await client.call(writer, mainBranch, insert)).toMatchObject({ kind: 'result' });
   });
 
@@ -120,6 +120,70 @@ describe('a statement that was sent to a writer which fell silent (G113)', () =>
     };
     const client = clientOf(answered, () => 'writes', impatient);
     expect(await client.call(writer, mainBranch, insert)).toMatchObject({ kind: 'result' });
+  });
+});
+
+describe('a writer that connects to NATS again (G113)', () => {
+  const running: RequestOutcome = {
+    kind: 'reply',
+    data: encodeReply({ kind: 'running' }),
+    header: () => undefined,
+  };
+  /** It says that the statement runs, is not to be found for `awayMs`, and then has the answer. */
+  const reconnecting = (awayMs: number): NatsConnection => {
+    let firstMs: number | null = null;
+    return {
+      ...silence,
+      request: () => {
+        if (firstMs === null) {
+          firstMs = performance.now();
+          return Promise.resolve(running);
+        }
+        return Promise.resolve(performance.now() - firstMs < awayMs ? { kind: 'no-responders' } : done);
+      },
+    };
+  };
+
+  it.each(['writes', 'relieved'] as const)(
+    'answers what it has run, where its standing is: %s',
+    async (standing) => {
+      const client = clientOf(reconnecting(700), () => standing);
+      expect(await client.call(writer, mainBranch, insert)).toMatchObject({ kind: 'result' });
+    },
+  );
+
+  it('is waited for by those who have a part of its answer, too', async () => {
+    const bytes = encodeResult('execute', {
+      kind: 'answered',
+      outcome: { ok: true, value: emptyResult },
+      autocommit: true,
+      holds: false,
+      state: null,
+      seenLsn: lsn(7),
+      epoch: epoch(1),
+    });
+    const [one, other] = [encodePart(0, bytes.subarray(0, 9)), encodePart(1, bytes.subarray(9))];
+    let requests = 0;
+    const nats: NatsConnection = {
+      ...silence,
+      request: () => {
+        requests += 1;
+        if (requests > 1 && requests < 5) return Promise.resolve({ kind: 'no-responders' });
+        return Promise.resolve({
+          kind: 'reply',
+          data: requests === 1 ? one : other,
+          header: () => undefined,
+        });
+      },
+    };
+    const client = clientOf(nats, () => 'writes');
+    expect(await client.call(writer, mainBranch, insert)).toMatchObject({ kind: 'result' });
+  });
+
+  it('is given up at once when its own region has another writer: it has ended', async () => {
+    const client = clientOf(reconnecting(60_000), () => 'replaced');
+    const outcome = await client.call(writer, mainBranch, insert);
+    expect(outcome).toMatchObject({ kind: 'unknown', reason: expect.stringContaining('has gone') });
   });
 });
 

@@ -22,6 +22,7 @@ const ready: ReadinessFacts = {
   hasWriter: true,
   suspendedMs: null,
   writerSilentMs: 0,
+  writerStuckMs: 0,
   readersWaitedMs: 0,
   doubtMs: 1_000,
   trouble: null,
@@ -72,7 +73,16 @@ describe('a gateway', () => {
     ],
     ['is in the primary region without a writer', { hasWriter: false }, [/has no writer/]],
     ['is in a secondary region and knows no writer', { region: eu, hasWriter: false }, []],
-    ['has a thread that is stuck', { writerSilentMs: 1_000.6 }, [/no sign of life for 1001 ms/]],
+    [
+      'has a thread that is stuck',
+      { writerSilentMs: 1_000.6, writerStuckMs: 990 },
+      [/no sign of life for 1001 ms: a statement keeps it/],
+    ],
+    [
+      'has a thread that gets no CPU',
+      { writerSilentMs: 9_000, writerStuckMs: 120.4 },
+      [/no sign of life for 9000 ms: it waited for a CPU for all but 120 ms/],
+    ],
     [
       'has no reading thread free',
       { readersWaitedMs: 2_000 },

@@ -12,8 +12,8 @@ import { moveLimits } from '../../../regions/control/core/move-limits.ts';
 
 const { drainMs } = moveLimits;
 const { statementMs, stuckMs } = drainLimits;
-const nobody: DrainView = { idle: 0, running: 0, isSettled: true, threadSilentMs: 0 };
-const busy: DrainView = { idle: 1, running: 1, isSettled: false, threadSilentMs: 0 };
+const nobody: DrainView = { idle: 0, running: 0, isSettled: true, threadStuckMs: 0 };
+const busy: DrainView = { idle: 1, running: 1, isSettled: false, threadStuckMs: 0 };
 const look = (view: DrainView): DrainEvent => ({ kind: 'look', view });
 
 /** A drain that got to `phase`, and the time then. */
@@ -40,7 +40,7 @@ describe('a drain, event by event', () => {
     'nobody writes': look(nobody),
     'nobody writes, and redo is under way': look({ ...nobody, isSettled: false }),
     'one idles, one runs': look(busy),
-    'one runs in a thread that is stuck': look({ ...busy, idle: 0, threadSilentMs: stuckMs }),
+    'one runs in a thread that is stuck': look({ ...busy, idle: 0, threadStuckMs: stuckMs }),
     ended: { kind: 'ended' },
   };
   type Outcome = readonly [DrainPhase, ...DrainEffect['kind'][]];
@@ -112,7 +112,7 @@ describe('a drain, whatever its streams do', () => {
           const idle = open.filter((one) => !one.runs).length;
           const running = open.length - idle;
           const isSettled = nowMs >= settledAtMs;
-          for (const effect of drain.step(look({ idle, running, isSettled, threadSilentMs: 0 }), nowMs)) {
+          for (const effect of drain.step(look({ idle, running, isSettled, threadStuckMs: 0 }), nowMs)) {
             expect(nowMs).toBeGreaterThanOrEqual(opensAtMs);
             expect(nowMs).toBeLessThan(endsAtMs);
             expect(drainedAtMs).toBeNull();

@@ -4,8 +4,8 @@ import { drillRequestSchema } from '../../../regions/drills/core/drill-kinds.ts'
 import type { Deed } from '../../../regions/drills/core/drill-plan.ts';
 import { expectedChecksum, type LedgerEntry } from '../../../regions/drills/core/ledger.ts';
 import type { LossLook } from '../../../regions/drills/core/losses-since.ts';
-import { wallMs } from '../../../regions/drills/load/load-clients.ts';
 import type { Load } from '../../../regions/drills/load/load-link.ts';
+import { drillClock } from '../../../regions/drills/load/machine-clock.ts';
 import { DrillLog } from '../../../regions/drills/run/drill-log.ts';
 import { DrillRun } from '../../../regions/drills/run/drill-run.ts';
 import type { Begun, DrillTarget } from '../../../regions/drills/run/drill-target.ts';
@@ -71,14 +71,14 @@ class Pretended implements DrillTarget {
     this.moves.push(`${kind} ${to}`);
     const from = this.primary;
     this.primary = to;
-    const now = wallMs();
+    const now = drillClock.now();
     const operation: Operation = {
       id: `${to}.1`,
       kind,
       target: to,
       from,
       state: 'done',
-      phases: [{ name: 'promoting', startedAtMs: now, endedAtMs: now }],
+      phases: [{ name: 'promoting', startedAtMs: drillClock.wallOf(now), endedAtMs: drillClock.wallOf(now) }],
       result: { epoch: 5 },
     };
     return { kind: 'begun', operation };
@@ -103,7 +103,7 @@ class PretendedLoad implements Load {
   run(): void {
     this.#writer = setInterval(() => {
       const id = this.written.length + 1;
-      const now = wallMs();
+      const now = drillClock.now();
       this.written.push({
         id,
         client: id % clients.length,

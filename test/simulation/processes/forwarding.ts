@@ -7,9 +7,9 @@ import type { CallEnd } from '../../../gateway/forward/core/call-table.ts';
 import { encodeResult, type ForwardCall } from '../../../gateway/forward/core/forward-call.ts';
 import { defaultForwardLimits, type ForwardLimits } from '../../../gateway/forward/core/forward-limits.ts';
 import { type ForwardReply, splitParts } from '../../../gateway/forward/core/forward-messages.ts';
-import { WriterStandings } from '../../../gateway/forward/core/writer-standing.ts';
+import { type RemoteWriter, WriterStandings } from '../../../gateway/forward/core/writer-standing.ts';
 import { ForwardCalls } from '../../../gateway/forward/forward-calls.ts';
-import { ForwardClient, type RemoteWriter } from '../../../gateway/forward/forward-client.ts';
+import { ForwardClient } from '../../../gateway/forward/forward-client.ts';
 import { ForwardInbox, type SingleRequest } from '../../../gateway/forward/forward-inbox.ts';
 import { gatewaySubject } from '../../../gateway/session/writer-watch.ts';
 import { adviseFailure } from '../../../gateway/sql/errors.ts';
@@ -58,7 +58,7 @@ export class SimForwarding {
     this.limits = { ...defaultForwardLimits, forwardPartBytes: chance.pick([1_024, 512 * 1024]) };
     const { limits } = this;
     const subject = gatewaySubject(context.cluster, region, me);
-    const standingOf = (writer: RemoteWriter) => this.standings.of(writer.subject);
+    const standingOf = (writer: RemoteWriter) => this.standings.of(writer);
     this.client = new ForwardClient({ nats, me: me.incarnation, limits, standingOf, runtime: time });
     this.calls = new ForwardCalls({ limits, runtime: time, run: (_, call) => this.run(call) });
     this.inbox = new ForwardInbox({
@@ -82,7 +82,7 @@ export class SimForwarding {
   /** There is news of who writes. */
   writerChanged(): void {
     const state = this.options.record()?.state;
-    if (state !== undefined) this.standings.saw(this.writer?.subject ?? null, state);
+    if (state !== undefined) this.standings.saw(this.writer, state);
     this.client.writerChanged();
   }
 

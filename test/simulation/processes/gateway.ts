@@ -3,7 +3,7 @@
  * changes. A write is executed here when this is the writer, sent to the writer over NATS when it is not, and
  * held while a move or a recovery is under way. A response leaves when VDL covers it and the lease is valid.
  */
-import type { RemoteWriter } from '../../../gateway/forward/forward-client.ts';
+import type { RemoteWriter } from '../../../gateway/forward/core/writer-standing.ts';
 import type { Reign } from '../../../gateway/reign/reign.ts';
 import { RoleDriver } from '../../../gateway/reign/role-driver.ts';
 import { subjectsOf } from '../../../regions/bus/core/messages.ts';

@@ -34,7 +34,7 @@ interface OpenReign {
 
 export class SimVolume implements RoleVolume, BranchVolume {
   /** Transactions begin and commit at one moment here: no thread holds a drain up. */
-  readonly writer = { silentMs: 0, abandon: (): void => undefined };
+  readonly writer = { stuckMs: 0, abandon: (): void => undefined };
   private readonly runtime: SimRuntime;
   private readonly context: SimContext;
   private readonly time: RuntimeTwin;

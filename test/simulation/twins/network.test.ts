@@ -157,6 +157,11 @@ describe('network', () => {
     expect(network.send(left.connection, writer, { n: 11 })).toBe('sent');
   });
 
+  it('takes no message that no buffer holds: it would be refused for ever', () => {
+    const { network, left } = connect(9, { inFlightBytesMax: 3 });
+    expect(() => network.send(left.connection, writer, { n: 1 })).toThrow('can never be sent');
+  });
+
   it('takes time for bytes when the line is narrow', () => {
     const { world, network, left, right } = connect(10, { bytesPerMs: 1 });
     const startUs = world.nowUs;

@@ -11,7 +11,8 @@
  *   A one-way cut breaks the whole link too, for pings are answered on the other direction.
  * - A clog holds messages and breaks nothing.
  * - A datagram link loses, doubles and reorders messages, each on its own.
- * - Buffers are bounded: a send beyond `inFlightBytesMax` is refused with `full`.
+ * - Buffers are bounded: a send beyond `inFlightBytesMax` is refused with `full`. As in production any one message fits an empty
+ *   buffer; one that does not would be refused for ever, so it ends the run.
  * - Bytes are never corrupted: TCP checksums, and frames carry a CRC of their own that tests flip elsewhere.
  */
 import assert from 'node:assert/strict';
@@ -186,7 +187,12 @@ export class Network<M> {
       return 'sent';
     }
     const measured = measure(message);
-    if (half.bytes + measured.bytes > this.options.inFlightBytesMax) return 'full';
+    const { inFlightBytesMax } = this.options;
+    if (measured.bytes > inFlightBytesMax)
+      assert.fail(
+        `a message of ${measured.bytes} bytes can never be sent: a connection buffers ${inFlightBytesMax}`,
+      );
+    if (half.bytes + measured.bytes > inFlightBytesMax) return 'full';
     this.stats.sent += 1;
     this.stats.bytes += measured.bytes;
     if (connection.dial.mode === 'datagram') this.sendDatagram(connection, half, message, measured);

@@ -72,7 +72,7 @@ it('a thread that was begun before the reserve is the first one taken, and none 
   expect(await rows(engine.openSession(), 'SELECT 7')).toEqual([[7n]]);
   const { shared } = await ahead.thread;
   expect(shared.life).toBeGreaterThan(0);
-  expect(shared.life).toBe(engine.life);
+  expect(shared.thread > 0).toBe(process.platform === 'linux');
   // The next one has a thread of its own.
   await (await engineOf(kept, [])).open({ kind: 'reader', readPoint: lsn(0) });
 });

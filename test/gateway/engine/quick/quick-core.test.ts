@@ -5,7 +5,15 @@ import { QuickShare, quickWindow } from '../../../../gateway/engine/quick/core/q
 import { QuickTexts, quickTextsLimits } from '../../../../gateway/engine/quick/core/quick-texts.ts';
 
 const row = (opcode: string, p2 = 0n, p3 = 0n) => [0n, opcode, 0n, p2, p3, null, 0n, null];
-const find = [row('Init'), row('Transaction'), row('OpenRead'), row('SeekRowid'), row('Column'), row('ResultRow'), row('Halt')];
+const find = [
+  row('Init'),
+  row('Transaction'),
+  row('OpenRead'),
+  row('SeekRowid'),
+  row('Column'),
+  row('ResultRow'),
+  row('Halt'),
+];
 
 describe('a program is quick', () => {
   it('when it finds rows by a key, or reads no table', () => {
