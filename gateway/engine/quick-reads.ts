@@ -9,8 +9,11 @@ import type { ReaderFeed } from './reader-thread.ts';
 export interface QuickReads {
   /** Statements answered here since the start. */
   readonly answered: number;
-  /** @returns the answer; null when a reading thread has to give it, and nothing has happened here. */
-  answer(operation: SqlOperation, state: StreamState): EngineAnswer<AnyOperationValue> | null;
+  /**
+   * @param beside statements that reading threads have now, or that wait for one.
+   * @returns the answer; null when a reading thread has to give it, and nothing has happened here.
+   */
+  answer(operation: SqlOperation, state: StreamState, beside: number): EngineAnswer<AnyOperationValue> | null;
   /** Redo behind what came before. */
   offer(frames: Uint8Array, nowMs: number): void;
   /** What was read before may be no part of history. */

@@ -248,7 +248,10 @@ export class ReaderPool {
 
   /** Answers a statement here and now, where that is proven to be quick; null: it is to be run. */
   answerAtOnce(operation: SqlOperation, state: StreamState): EngineAnswer<AnyOperationValue> | null {
-    return this.quick === null || this.closed || !this.begun ? null : this.quick.answer(operation, state);
+    if (this.quick === null || this.closed || !this.begun) return null;
+    let beside = this.queue.length;
+    for (const { engine } of this.threads) beside += engine.pendingOperations;
+    return this.quick.answer(operation, state, beside);
   }
 
   /** Runs a statement on some thread; `take` gets a pin when it has begun a transaction, which lives there from now on. */

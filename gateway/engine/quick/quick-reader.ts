@@ -5,7 +5,7 @@
  * G130. A statement is answered here as a reading thread would answer it, or it goes to one and nobody can tell that it was tried.
  * G131. What runs was compiled to a program that is quick, of the schema that it runs on (`core/quick-program.ts`).
  * G132. The thread is held up by no statement for longer than `quickLimits` allow, and by all of them for no more than `shareMs` of
- * each `lengthMs` (`core/quick-share.ts`): no page is waited for, and little redo is folded (`core/quick-redo.ts`).
+ * each `lengthMs`, a few in a turn (`core/quick-share.ts`): no page is waited for, and little redo is folded (`core/quick-redo.ts`).
  */
 import { lsn, monotonicMs, pageNo } from '../../../storage/index.ts';
 import type { AnyOperationValue, SqlOperation } from '../../sql/operation.ts';
@@ -63,13 +63,17 @@ export class QuickReader implements QuickReads {
     if (this.state !== 'broken') this.state = 'resting';
   }
 
-  answer(operation: SqlOperation, state: StreamState): EngineAnswer<AnyOperationValue> | null {
+  answer(
+    operation: SqlOperation,
+    state: StreamState,
+    beside: number,
+  ): EngineAnswer<AnyOperationValue> | null {
     if (operation.kind !== 'execute' || this.state === 'broken' || !isUsual(state)) return null;
     const { statement } = operation;
     if (!isSmall(statement)) return null;
     switch (this.texts.next(statement.sql)) {
       case 'run':
-        return this.sqlite === null ? null : this.tryAnswer(this.sqlite, statement);
+        return this.sqlite === null ? null : this.tryAnswer(this.sqlite, statement, beside);
       case 'prove':
         this.prove(statement);
         return null;
@@ -78,9 +82,13 @@ export class QuickReader implements QuickReads {
     }
   }
 
-  private tryAnswer(sqlite: QuickSqlite, statement: SqlStatement): EngineAnswer<AnyOperationValue> | null {
+  private tryAnswer(
+    sqlite: QuickSqlite,
+    statement: SqlStatement,
+    beside: number,
+  ): EngineAnswer<AnyOperationValue> | null {
     const sinceMs = monotonicMs();
-    if (!this.share.allows(sinceMs)) return null;
+    if (!this.share.allows(sinceMs, beside)) return null;
     let store: PageStore | null = null;
     let done: QuickRun | null = null;
     try {
@@ -92,7 +100,7 @@ export class QuickReader implements QuickReads {
       return null;
     }
     const tookMs = monotonicMs() - sinceMs;
-    this.share.took(tookMs, done?.kind !== 'lacksPage');
+    if (this.share.took(tookMs, done?.kind !== 'lacksPage')) setImmediate(() => this.share.turned());
     if (store === null || done === null) return null;
     switch (done.kind) {
       case 'answered':

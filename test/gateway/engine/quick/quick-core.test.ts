@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { isQuickProgram, programMax } from '../../../../gateway/engine/quick/core/quick-program.ts';
 import { QuickRedo, quickRedoLimits } from '../../../../gateway/engine/quick/core/quick-redo.ts';
-import { QuickShare, quickWindow } from '../../../../gateway/engine/quick/core/quick-share.ts';
+import { QuickShare, quickCrowd, quickWindow } from '../../../../gateway/engine/quick/core/quick-share.ts';
 import { QuickTexts, quickTextsLimits } from '../../../../gateway/engine/quick/core/quick-texts.ts';
 
 const row = (opcode: string, p2 = 0n, p3 = 0n) => [0n, opcode, 0n, p2, p3, null, 0n, null];
@@ -83,21 +83,35 @@ describe('what is known of texts', () => {
 });
 
 describe('the share of a thread', () => {
+  it('a few begin in one turn of the event loop, and none where a crowd reads on other threads', () => {
+    const share = new QuickShare();
+    const begun = () =>
+      Array.from({ length: 2 * quickCrowd.inTurn }, () => share.allows(0, 0) && share.took(0, true));
+    expect(begun().filter((first) => first)).toHaveLength(1);
+    expect(share.allows(0, 0)).toBe(false);
+    share.turned();
+    expect(share.allows(0, quickCrowd.beside)).toBe(false);
+    expect(share.allows(0, quickCrowd.beside - 1)).toBe(true);
+  });
+
   it('is spent within a window, and there again in the next (G132)', () => {
     const share = new QuickShare();
-    expect(share.allows(0)).toBe(true);
+    expect(share.allows(0, 0)).toBe(true);
     share.took(quickWindow.shareMs, true);
-    expect(share.allows(quickWindow.lengthMs - 0.1)).toBe(false);
-    expect(share.allows(quickWindow.lengthMs)).toBe(true);
+    share.turned();
+    expect(share.allows(quickWindow.lengthMs - 0.1, 0)).toBe(false);
+    expect(share.allows(quickWindow.lengthMs, 0)).toBe(true);
   });
 
   it('is not wasted on pages that are not there', () => {
     const share = new QuickShare();
     const allowed = (times: number) =>
-      Array.from({ length: times }, () => share.allows(0)).filter(Boolean).length;
+      Array.from({ length: times }, () => share.allows(0, 0)).filter(Boolean).length;
     for (let times = 0; times < 20; times++) share.took(0, false);
+    share.turned();
     expect(allowed(80)).toBe(10);
     for (let times = 0; times < 20; times++) share.took(0, true);
+    share.turned();
     expect(allowed(80)).toBe(80);
   });
 });
