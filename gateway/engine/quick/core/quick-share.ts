@@ -8,9 +8,9 @@ export const quickWindow = { lengthMs: 10, shareMs: 4 } as const;
 
 /**
  * Where a crowd reads, the way to other threads is shared by many statements, and this thread is the one that has most to do. So only
- * so many are answered here in one turn of the event loop, and none while so many are on other threads.
+ * so many are answered here in one turn of the event loop, and none for a while after so many were seen on other threads.
  */
-export const quickCrowd = { inTurn: 4, beside: 2 } as const;
+export const quickCrowd = { inTurn: 4, beside: 2, restMs: 20 } as const;
 
 /** Of so many tries the last ones are remembered. */
 const memory = 16;
@@ -21,6 +21,7 @@ export class QuickShare {
   private sinceMs = Number.NEGATIVE_INFINITY;
   private spentMs = 0;
   private inTurn = 0;
+  private crowdedUntilMs = Number.NEGATIVE_INFINITY;
   private found = 1;
   private skipped = 0;
 
@@ -31,7 +32,8 @@ export class QuickShare {
 
   /** Whether a statement may begin. @param beside statements that other threads have now */
   allows(nowMs: number, beside: number): boolean {
-    if (beside >= quickCrowd.beside || this.inTurn >= quickCrowd.inTurn) return false;
+    if (beside >= quickCrowd.beside) this.crowdedUntilMs = nowMs + quickCrowd.restMs;
+    if (nowMs < this.crowdedUntilMs || this.inTurn >= quickCrowd.inTurn) return false;
     if (nowMs - this.sinceMs >= quickWindow.lengthMs) {
       this.sinceMs = nowMs;
       this.spentMs = 0;

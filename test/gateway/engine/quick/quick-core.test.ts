@@ -91,7 +91,8 @@ describe('the share of a thread', () => {
     expect(share.allows(0, 0)).toBe(false);
     share.turned();
     expect(share.allows(0, quickCrowd.beside)).toBe(false);
-    expect(share.allows(0, quickCrowd.beside - 1)).toBe(true);
+    expect(share.allows(quickCrowd.restMs - 0.1, 0)).toBe(false);
+    expect(share.allows(quickCrowd.restMs, quickCrowd.beside - 1)).toBe(true);
   });
 
   it('is spent within a window, and there again in the next (G132)', () => {
