@@ -12,6 +12,7 @@ export class DatabaseCounts {
   private usesNow = 0;
   private lastMs = monotonicMs();
   private wokenAtMs: number | null = null;
+  private quickReadsTold = 0;
 
   /** @param namespace as spans name it. */
   constructor(registry: MetricRegistry, namespace: string) {
@@ -77,6 +78,9 @@ export class DatabaseCounts {
     counts.with({ ...labels, state: 'running' }).set(threads);
     counts.with({ ...labels, state: 'busy' }).set(busy);
     counts.with({ ...labels, state: 'most' }).set(most);
+    const quickReads = this.registry.counter(metrics.quickReads).with(labels);
+    quickReads.add(readers.answeredAtOnce - this.quickReadsTold);
+    this.quickReadsTold = readers.answeredAtOnce;
     const memory = this.registry.gauge(metrics.engineMemory);
     const scratch = this.registry.gauge(metrics.scratch);
     for (const kind of ['writer', 'reader'] as const) {

@@ -45,6 +45,16 @@ export const databaseMetrics = {
     labels: ['db_namespace', 'state'],
     words: { state: ['running', 'busy', 'most'] },
   },
+  quickReads: {
+    kind: 'counter',
+    name: 'sextant_quick_reads_total',
+    unit: '1',
+    description:
+      'Reads by key that the main thread of this gateway has answered itself, since they are proven to be quick',
+    worry:
+      'nothing by itself; 0 beside many reads: they fit no such bound, or a crowd reads, which threads serve',
+    labels: ['db_namespace'],
+  },
   engineMemory: {
     kind: 'gauge',
     name: 'sextant_engine_memory_bytes',
