@@ -5,6 +5,7 @@
  * G90. After any exception, FATAL or PANIC an instance runs nothing more, and what it answered in that call is given to nobody:
  * it is started again from pages that were published before.
  */
+import { posix } from 'node:path';
 import { PGlite } from '@electric-sql/pglite';
 import { errorResponse, readyForQuery } from '../../../postgres/protocol/core/server-messages.ts';
 import type { InterruptFlags } from '../../core/interrupt-cell.ts';
@@ -70,6 +71,7 @@ export interface PostgresModule extends ModuleMemory {
     readonly streams: (object | null | undefined)[];
     read(...args: readonly unknown[]): number;
     write(...args: readonly unknown[]): number;
+    open(path: unknown, flags: unknown, ...args: readonly unknown[]): object;
     mkdirTree(path: string, mode: number): void;
   };
   /** Addresses of flags that PostgreSQL looks at between rows. */
@@ -141,6 +143,7 @@ export class Backend {
     module.FS.mkdirTree(dataDirectory, 0o700);
     this.ownStreams = new Set(module.FS.streams);
     this.watchFiles();
+    this.guardServerFiles();
     this.memory = new BackendMemory(module);
   }
 
@@ -154,6 +157,20 @@ export class Backend {
         return act(...args);
       };
     }
+  }
+
+  /**
+   * G96. While PostgreSQL runs, nothing outside the data directory is opened for writing, and no file in it is written anew that it
+   * does not write by itself: not by a COPY or `lo_export` in a block or function, either, whose text nobody sees before. The first
+   * would be in this thread's memory, and gone with it; the second would be in place of a table.
+   */
+  private guardServerFiles(): void {
+    const { FS } = this.module;
+    const open = FS.open.bind(FS);
+    FS.open = (path, flags, ...args) => {
+      if (this.running && isServerFile(path, flags)) throw new FS.ErrnoError(notPermitted);
+      return open(path, flags, ...args);
+    };
   }
 
   /** Loads PGlite: a quarter of a second of a core. Nothing runs until `start`. */
@@ -336,6 +353,26 @@ export class Backend {
     this.output.push(this.module.HEAPU8.slice(pointer, pointer + length));
     return length;
   }
+}
+
+/** Error number of EPERM in emscripten's C library; PostgreSQL makes 42501 of it. */
+const notPermitted = 63;
+/** Of a mode of opening: how it is accessed, only to be written, and whether what was there goes. */
+const accessModes = 3;
+const writeOnly = 1;
+const truncate = 0o1000;
+/** What PostgreSQL itself writes anew in its directory, without reading it again. What it spills is read, too. */
+const ownNewFile = /(?:\.tmp|\/pg_internal\.init\.\d+)$/;
+/** Memory that PostgreSQL shares with itself is a device here. */
+const devices = '/dev/';
+
+/** Whether text of a client's must have asked for this, for PostgreSQL itself does not. */
+function isServerFile(path: unknown, flags: unknown): boolean {
+  if (typeof path !== 'string' || typeof flags !== 'number' || (flags & accessModes) === 0) return false;
+  const file = posix.normalize(path);
+  if (file.startsWith(devices)) return false;
+  const isNew = (flags & accessModes) === writeOnly && (flags & truncate) !== 0;
+  return !file.startsWith(`${dataDirectory}/`) || (isNew && !ownNewFile.test(file));
 }
 
 function isJump(error: unknown): boolean {

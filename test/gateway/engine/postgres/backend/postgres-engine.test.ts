@@ -35,6 +35,29 @@ describe('a PostgreSQL database', () => {
     expect(await again.client().sql('SELECT * FROM t0')).toBe('T D[1,10] C[SELECT 1] Z[I]');
   });
 
+  test('writes no file of the server, whatever text asks for it (G96)', async () => {
+    const { client } = await writer();
+    const one = client();
+    await one.sql('CREATE TABLE t_file (n int)');
+    expect(await one.sql("SELECT lo_from_bytea(4242, 'x')")).toBe('T D[4242] C[SELECT 1] Z[I]');
+    for (const sql of [
+      "DO $$ BEGIN COPY t_file TO '/tmp/t_file'; END $$",
+      "DO $$ BEGIN EXECUTE 'COPY t_file TO ''/pglite/share/t_file'''; END $$",
+      "DO $$ BEGIN COPY t_file TO '/pglite/data/../t_file'; END $$",
+      "DO $$ BEGIN COPY t_file TO '/pglite/data/base/1/1259'; END $$",
+      "SELECT lo_export(4242, 'base/1/1259')",
+      "SELECT lo_export(4242, '/tmp/t_file')",
+    ])
+      expect(await one.sql(sql)).toContain('E[42501');
+    expect(await one.sql('SELECT count(*) FROM t_file')).toBe('T D[0] C[SELECT 1] Z[I]');
+    // What PostgreSQL writes by itself is no such file: what it spills, and the map of its system tables.
+    await one.sql("SET work_mem = '64kB'");
+    expect(
+      await one.sql('SELECT count(*) FROM (SELECT g FROM generate_series(1, 50000) g ORDER BY g DESC) s'),
+    ).toBe('T D[50000] C[SELECT 1] Z[I]');
+    expect(await one.sql('VACUUM FULL pg_class')).toBe('C[VACUUM] Z[I]');
+  });
+
   test('keeps a transaction to its session, and lets others wait', async () => {
     const { client } = await writer();
     const [one, other] = [client(), client()];
