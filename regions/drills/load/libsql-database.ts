@@ -64,7 +64,7 @@ export class LibsqlDatabase implements LoadDatabase {
         payload: String(payload),
       }));
     } catch (error) {
-      throw new Error(codeOf(error));
+      throw new Error(networkCode(error) ?? wordsOf(error));
     }
   }
 

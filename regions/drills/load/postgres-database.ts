@@ -79,7 +79,7 @@ export class PostgresDatabase implements LoadDatabase {
       });
       return rows.map(([id, client, payload]) => ({ id: Number(id), client, payload }));
     } catch (error) {
-      throw new Error(codeOf(error));
+      throw new Error(`${codeOf(error)}: ${wordsOf(error)}`);
     }
   }
 
