@@ -38,6 +38,17 @@ const clientOf = (
   limits = defaultForwardLimits,
 ): ForwardClient => new ForwardClient({ nats, me: 'me', limits, standingOf, runtime: machine });
 
+/** What a statement came to, as the writer sends it. */
+const resultBytes = encodeResult('execute', {
+  kind: 'answered',
+  outcome: { ok: true, value: emptyResult },
+  autocommit: true,
+  holds: false,
+  state: null,
+  seenLsn: lsn(7),
+  epoch: epoch(1),
+});
+
 /** What the writer answers once the statement has run. */
 const done: RequestOutcome = {
   kind: 'reply',
@@ -45,15 +56,7 @@ const done: RequestOutcome = {
     kind: 'part',
     index: 0,
     count: 1,
-    bytes: encodeResult('execute', {
-      kind: 'answered',
-      outcome: { ok: true, value: emptyResult },
-      autocommit: true,
-      holds: false,
-      state: null,
-      seenLsn: lsn(7),
-      epoch: epoch(1),
-    }),
+    bytes: resultBytes,
   }),
   header: () => undefined,
 };
@@ -153,16 +156,7 @@ describe('a writer that connects to NATS again (G113)', () => {
   );
 
   it('is waited for by those who have a part of its answer, too', async () => {
-    const bytes = encodeResult('execute', {
-      kind: 'answered',
-      outcome: { ok: true, value: emptyResult },
-      autocommit: true,
-      holds: false,
-      state: null,
-      seenLsn: lsn(7),
-      epoch: epoch(1),
-    });
-    const [one, other] = [encodePart(0, bytes.subarray(0, 9)), encodePart(1, bytes.subarray(9))];
+    const [one, other] = [encodePart(0, resultBytes.subarray(0, 9)), encodePart(1, resultBytes.subarray(9))];
     let requests = 0;
     const nats: NatsConnection = {
       ...silence,
