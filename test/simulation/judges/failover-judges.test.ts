@@ -26,9 +26,20 @@ describe('the judge of observers', () => {
 
   it('objects when half of the others have heard it', () => {
     const judge = new ObserversJudge([us, eu, ap]);
-    judge.sawLife(ap, us, false, 9 * seconds);
+    for (const at of [6, 7.5, 9]) judge.sawLife(ap, us, false, at * seconds);
     judge.beganFailover(eu, us, 9 * seconds);
     expect(judge.violations()).toHaveLength(1);
+  });
+
+  it('lets what was suspected in a silence count for a moment after its end, and no longer', () => {
+    const heardAgain = (beganAt: number): ObserversJudge => {
+      const judge = new ObserversJudge([us, eu, ap]);
+      for (const at of [1, 4, 5, 6]) judge.sawLife(ap, us, false, at * seconds);
+      judge.beganFailover(eu, us, beganAt * seconds);
+      return judge;
+    };
+    expect(heardAgain(5.2).violations()).toEqual([]);
+    expect(heardAgain(5.6).violations()).toHaveLength(1);
   });
 
   it('allows it for a primary that talks and whose lease nobody renews, after a longer time', () => {
@@ -38,7 +49,8 @@ describe('the judge of observers', () => {
     judge.beganFailover(eu, us, atUs);
     expect(judge.violations()).toEqual([]);
     const early = heardAt(0);
-    for (const region of [eu, ap, sa]) early.sawLife(region, us, false, atUs / 2);
+    for (let seenAtUs = seconds; seenAtUs <= atUs / 2; seenAtUs += seconds)
+      for (const region of [eu, ap, sa]) early.sawLife(region, us, false, seenAtUs);
     early.beganFailover(eu, us, atUs / 2);
     expect(early.violations()).toHaveLength(1);
   });

@@ -22,6 +22,8 @@ export class ObserversJudge implements Judge {
   private readonly seenAtUs = new Map<string, number>();
   private readonly renewedAtUs = new Map<string, number>();
   private readonly shortAtUs = new Map<string, number>();
+  /** When a silence that was long enough for a suspicion ended: what was suspected in it still counts with the others for a moment. */
+  private readonly silentUntilUs = new Map<string, number>();
   private readonly regions: readonly string[];
 
   constructor(regions: readonly string[]) {
@@ -30,6 +32,8 @@ export class ObserversJudge implements Judge {
 
   /** A word of `of`, its redo, or a renewal of its lease arrived in `at`. */
   sawLife(at: string, of: string, isRenewal: boolean, nowUs: number): void {
+    const lastUs = this.seenAtUs.get(`${at} ${of}`) ?? 0;
+    if (nowUs - lastUs >= suspicionLimits.silentMs * 1_000) this.silentUntilUs.set(`${at} ${of}`, nowUs);
     this.seenAtUs.set(`${at} ${of}`, nowUs);
     if (isRenewal) this.renewedAtUs.set(`${at} ${of}`, nowUs);
   }
@@ -48,10 +52,13 @@ export class ObserversJudge implements Judge {
       nowUs - (of.get(`${region} ${primary}`) ?? 0) + slackUs;
     const isShort = (region: string): boolean =>
       nowUs - (this.shortAtUs.get(`${region} ${primary}`) ?? Number.NEGATIVE_INFINITY) < heardUs + slackUs;
+    const wasSilent = (region: string): boolean =>
+      nowUs - (this.silentUntilUs.get(`${region} ${primary}`) ?? Number.NEGATIVE_INFINITY) < slackUs;
     const without = others.filter((region) => {
       const unwrittenUs = since(this.renewedAtUs, region);
       return (
         since(this.seenAtUs, region) >= silentMs * 1_000 ||
+        wasSilent(region) ||
         unwrittenUs >= writerlessMs * 1_000 ||
         (unwrittenUs >= quorumlessMs * 1_000 && isShort(region))
       );
