@@ -109,19 +109,21 @@ export class ImageReceiving {
 
   private note({ from }: ShippedImages, { next, pages }: RegionFill): void {
     const { log, onBegun, onFilled } = this.options;
+    const bytes = pages * redoLimits.pageBytes;
     if (next !== null) {
       if (!this.isFilling) {
         this.isFilling = true;
         log.info({ primary: from, pages }, 'this region is filled with images of its primary');
         onBegun(from);
       }
-      if (pages * redoLimits.pageBytes !== this.bytes) this.progress += 1;
-      this.bytes = pages * redoLimits.pageBytes;
+      if (bytes !== this.bytes) this.progress += 1;
+      this.bytes = bytes;
       return;
     }
     if (!this.isFilling) return;
     this.isFilling = false;
-    log.info({ primary: from, bytes: this.bytes }, 'this region has all images of its primary');
-    onFilled(this.bytes);
+    this.bytes = bytes;
+    log.info({ primary: from, bytes }, 'this region has all images of its primary');
+    onFilled(bytes);
   }
 }

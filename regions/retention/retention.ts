@@ -9,6 +9,7 @@ import {
   type Fork,
   genesisEpoch,
   type Lsn,
+  maxLsn,
   type NodeId,
   type RegionClient,
   type RegionId,
@@ -20,6 +21,7 @@ import {
 } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
 import type { Held, Survivor } from '../control/core/survivors.ts';
+import { reportLimits } from '../status/core/report-limits.ts';
 import { higherPromise, type Promised, promisedFloor } from './core/promised-floor.ts';
 import {
   type BranchNeeds,
@@ -182,7 +184,7 @@ export class Retention {
     return (me) => ({ reason: `primary ${primary ?? 'unknown'}`, at: positionOn(promise, me) ?? zeroLsn });
   }
 
-  /** A region's own word counts for more than what its primary remembers of it. */
+  /** A region's own word counts for more than what its primary remembers of it, as long as it is young. */
   private neighbours(me: Held): readonly Neighbour[] {
     const { region, regions, view, lags, runtime } = this.options;
     const nowMs = runtime.nowMs();
@@ -196,9 +198,15 @@ export class Retention {
         const filling = lags().find((lag) => lag.region === name)?.imagesFrom ?? null;
         if (filling !== null) return { region: name, at: filling, lacksForMs: 0 };
         const silentMs = own?.heardMsAgo ?? nowMs - this.beganAtMs;
+        const told = positionOn(own?.held ?? null, me);
+        const acked = lane?.vdl ?? null;
         return {
           region: name,
-          at: positionOn(own?.held ?? null, me) ?? lane?.vdl ?? null,
+          // A region that is away may have stored more than it last told of.
+          at:
+            silentMs > reportLimits.offlineAfterMs && told !== null
+              ? maxLsn(told, acked ?? told)
+              : (told ?? acked),
           lacksForMs: view.missing(name, nowMs).lagMs ?? lane?.lagMs ?? silentMs,
         };
       });

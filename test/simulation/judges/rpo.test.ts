@@ -38,6 +38,22 @@ describe('RPO judge', () => {
     expect(judge.violations()).toEqual([]);
   });
 
+  it('knows what others hold of a reign whose writer has yet to hear that its fork is made', () => {
+    for (const [told, found] of [
+      [{ reign: 2, at: 10 }, 0],
+      [{ reign: 1, at: 20 }, 0],
+      [{ reign: 1, at: 9 }, 1],
+    ] as const) {
+      const judge = new RpoJudge();
+      judge.policy(300);
+      judge.forked(us, epoch(1), epoch(0), lsn(0));
+      judge.durable(eu, epoch(told.reign), lsn(told.at));
+      judge.forked(us, epoch(2), epoch(1), lsn(10));
+      judge.acknowledged(epoch(2), lsn(12));
+      expect(judge.violations()).toHaveLength(found);
+    }
+  });
+
   it('grants slow clocks their share, and no more', () => {
     for (const [driftPpm, found] of [
       [200, 1],

@@ -66,7 +66,12 @@ export class RpoJudge implements Judge {
         );
     // What a region has of another's reign is durable there, too.
     const writer = from?.region ?? this.writers.get(parent);
-    const proven = writer !== undefined && writer !== region ? forkLsn : 0;
+    let proven: number = writer !== undefined && writer !== region ? forkLsn : 0;
+    // Other regions may follow the reign before its writer has heard that its fork is made.
+    for (const [other, has] of this.held) {
+      if (other === region) continue;
+      proven = Math.max(proven, has.get(epoch) ?? 0, Math.min(has.get(parent) ?? 0, forkLsn));
+    }
     this.reigns.set(epoch, { region, forkLsn, commits: [], proven, acknowledged: [] });
   }
 

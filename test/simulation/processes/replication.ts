@@ -3,7 +3,7 @@
  * and what a defect makes of it.
  */
 import type { ReplicationParts } from '../../../regions/agent/replication-parts.ts';
-import { carriesImages, decodeShipped } from '../../../regions/bus/core/messages.ts';
+import { carriesImages, decodeImages, decodeShipped } from '../../../regions/bus/core/messages.ts';
 import {
   openRegionReceiver,
   type ReceiverNews,
@@ -70,7 +70,13 @@ function observedOutlet(connection: NatsPart, { context }: ReplicationHost): Out
   return {
     publish: (subject, bytes) => {
       if (carriesImages(bytes)) {
-        context.witness.filling(target(subject));
+        const images = decodeImages(bytes);
+        if (images.kind === 'malformed') throw new Error(`images cannot be read: ${images.reason}`);
+        const { head, forks, at } = images.value;
+        const to = target(subject);
+        context.witness.filling(to);
+        // Once it has them, the region has everything up to where they are told.
+        context.witness.line(forks).shipped(to, head, at.lsn);
         return connection.publish(subject, bytes);
       }
       const shipped = decodeShipped(bytes);
