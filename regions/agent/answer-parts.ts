@@ -1,11 +1,11 @@
 /** What a region's agent answers requests with, put together from what it is made of. */
-import { type BranchName, type Lsn, locate, mainBranch, maxLsn } from '../../storage/index.ts';
+import { type BranchName, locate, mainBranch, maxLsn } from '../../storage/index.ts';
 import type { BranchesOptions } from '../branches/branches.ts';
-import { type Source, sourceOfMain } from '../branches/core/branch-place.ts';
+import { branchFloor, type Source, sourceOfMain } from '../branches/core/branch-place.ts';
 import type { ControlReading } from '../control/core/control-port.ts';
 import type { ControlSight } from '../control/core/control-sight.ts';
-import type { Held, Survivor } from '../control/core/survivors.ts';
-import { branchFloor } from '../retention/core/promised-floor.ts';
+import { branchesFrom } from '../control/core/promised-record.ts';
+import type { Survivor } from '../control/core/survivors.ts';
 import type { ClusterView } from '../status/core/cluster-view.ts';
 import { pollSettled } from '../status/poll-settled.ts';
 import type { RegionNodes } from '../status/region-nodes.ts';
@@ -19,8 +19,6 @@ export interface AgentParts extends Pick<AnswerParts, 'moves' | 'lookedFor' | 'r
   readonly sight: ControlSight;
   readonly nodes: RegionNodes;
   readonly branches: RegionBranches;
-  /** On that path, from where on a branch may leave as other regions were promised. */
-  readonly promised: (path: Held) => Lsn;
   readonly me: () => Survivor;
   /** Asks the nodes now. */
   readonly poll: () => Promise<void>;
@@ -69,7 +67,7 @@ export function answerParts(parts: AgentParts): Omit<AnswerParts, 'region' | 'lo
 /** What the nodes hold of a line of history, with all that was acknowledged before. */
 async function sourceOf(
   name: BranchName,
-  { options, nodes, branches, promised, me, poll }: AgentParts,
+  { options, nodes, branches, sight, me, poll }: AgentParts,
 ): Promise<Source | null> {
   await pollSettled(poll, options.runtime);
   const floor = branchFloor(nodes.reports.flatMap((node) => node.floor ?? []));
@@ -77,5 +75,6 @@ async function sourceOf(
   if (source === null) return null;
   const { head, vdl, forks } = source;
   // R96: other regions may have let go what was promised not to be needed.
-  return { ...source, floor: maxLsn(floor, promised({ epoch: head, vdl, forks })) };
+  const promised = branchesFrom(sight.view?.record ?? {}, { epoch: head, vdl, forks });
+  return { ...source, floor: maxLsn(floor, promised) };
 }

@@ -156,7 +156,7 @@ export class RegionAgent {
       me: () => this.survivor().held,
       lags: () => this.shipping?.run.lag() ?? [],
       branches: () => this.branches.needs,
-      readRecord: () => this.readRecord(),
+      looked: (reading) => this.looked(reading),
       // Before a secondary has joined nobody has looked.
       isSearching: () =>
         this.orphans.isLooking || (this.shipping === null && this.orphans.lookedUnder === null),
@@ -328,23 +328,12 @@ export class RegionAgent {
     onReading(reading);
   }
 
-  /** @returns whether there was a record. */
-  private readRecord(): Promise<boolean> {
-    return new Promise((resolve) => {
-      this.options.store.read((reading) => {
-        this.looked(reading);
-        resolve(reading.kind === 'record');
-      });
-    });
-  }
-
   /** Answers a request from a gateway, or from the agent's own HTTP. */
   serve(request: AgentRequest): Promise<AgentReply> {
     const { options, view, sight, nodes, branches, moves, lookedFor, replacement, rewinds } = this;
     const known = { options, view, sight, nodes, branches, moves, lookedFor, replacement, rewinds };
     const parts = answerParts({
       ...known,
-      promised: (path) => this.retention.promised(path),
       me: () => this.survivor(),
       poll: () => this.pollNodes(),
       looked: (reading) => this.looked(reading),

@@ -8,6 +8,7 @@ import {
   type Epoch,
   type Lsn,
   mainBranch,
+  maxLsn,
   pause,
   type Runtime,
 } from '../../storage/index.ts';
@@ -17,6 +18,7 @@ import { type Branch, branchesOf, branchNamed } from '../control/core/branch-lis
 import { createBranch, deleteBranch, noBranchReason } from '../control/core/branch-record.ts';
 import type { ControlReading, ControlStore } from '../control/core/control-port.ts';
 import type { ControlRecord } from '../control/core/control-record.ts';
+import { branchesFrom } from '../control/core/promised-record.ts';
 import type { ForkOutcome } from './branch-forks.ts';
 import { parentAt, placeProblem, type Source, wishOf } from './core/branch-place.ts';
 import type { BranchCreate } from './core/branch-request.ts';
@@ -81,7 +83,17 @@ export async function makeBranch(request: BranchCreate, options: BranchesOptions
     // What was looked up is of the reign that the record named then.
     if (now.epoch !== record.epoch || now.primary !== region)
       return { kind: 'refused', code: 'NEW_REIGN', reason: 'the primary has a new reign since: ask again' };
-    return createBranch(now, { name, ...place, createdAtMs: Math.floor(runtime.wallUs() / 1_000) });
+    // R96: the promise may have risen since the place was looked up.
+    const { parent, forkLsn, source } = place;
+    const floor = maxLsn(source.floor, branchesFrom(now, { epoch: source.head, ...source }));
+    const below = placeProblem(forkLsn, request.from ?? mainBranch, { ...source, floor });
+    if (below !== null) return below;
+    return createBranch(now, {
+      name,
+      parent,
+      forkLsn,
+      createdAtMs: Math.floor(runtime.wallUs() / 1_000),
+    });
   };
   const changed = await changeControl(options.store, begin, runtime);
   if (changed.kind === 'unavailable') return refused('NO_CONTROL_RECORD', options.noRecord(changed.reason));
@@ -91,7 +103,8 @@ export async function makeBranch(request: BranchCreate, options: BranchesOptions
   if (branch === undefined) return refused('INTERNAL', `${name} is not in the record that it was written to`);
   const problem = await made(branch, options);
   if (problem === null) {
-    log.info({ branch: name, ...place, epoch: branch.epoch }, 'a branch was made');
+    const { parent, forkLsn } = place;
+    log.info({ branch: name, parent, forkLsn, epoch: branch.epoch }, 'a branch was made');
     return { kind: 'branch', branch };
   }
   log.warn({ branch: name, reason: problem }, 'a branch could not be made: it is deleted again');
@@ -126,12 +139,19 @@ export async function removeBranch(
   return { kind: 'branch', branch: gone };
 }
 
+interface BranchPlace {
+  readonly parent: Epoch;
+  readonly forkLsn: Lsn;
+  /** What it leaves. */
+  readonly source: Source;
+}
+
 /** Where the branch leaves, or why it cannot. */
 async function placeOf(
   { name: wanted, at, from }: BranchCreate,
   record: ControlRecord,
   { source, locate }: BranchesOptions,
-): Promise<{ readonly parent: Epoch; readonly forkLsn: Lsn } | Extract<BranchAnswer, { kind: 'refused' }>> {
+): Promise<BranchPlace | Extract<BranchAnswer, { kind: 'refused' }>> {
   const no = (code: string, message: string) => ({ kind: 'refused', code, message }) as const;
   const called = branchName(wanted);
   const known: readonly BranchName[] = [mainBranch, ...branchesOf(record).map(({ name }) => name)];
@@ -149,13 +169,13 @@ async function placeOf(
   const upTo = wish?.kind === 'lsn' ? wish.lsn : vdl;
   const beyond = placeProblem(upTo, name, held);
   if (beyond !== null) return no(beyond.code, beyond.reason);
-  if (wish === null) return { parent: parentAt(vdl, called, held), forkLsn: vdl };
+  if (wish === null) return { parent: parentAt(vdl, called, held), forkLsn: vdl, source: held };
   const found = await locate({ head, upTo, atUs: wish.kind === 'time' ? wish.us : null });
   if (found.kind === 'unavailable')
     return no('PLACE_UNKNOWN', `what ${at} means cannot be told: ${found.reason}`);
   const below = placeProblem(found.lsn, name, held);
   if (below !== null) return no(below.code, below.reason);
-  return { parent: parentAt(found.lsn, called, held), forkLsn: found.lsn };
+  return { parent: parentAt(found.lsn, called, held), forkLsn: found.lsn, source: held };
 }
 
 /** @returns why the nodes of this region do not have the fork; null when four have. */

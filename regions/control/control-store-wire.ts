@@ -7,8 +7,8 @@ import { AssertionError } from 'node:assert/strict';
 import { z } from 'zod';
 import { branchName, epoch, lsn, regionId } from '../../storage/core.ts';
 import { recordSubject, streamName } from '../bus/core/control-subjects.ts';
+import type { StreamGroup } from './copies/core/leader-placement.ts';
 import { type ControlRecord, checkControlRecord } from './core/control-record.ts';
-import type { StreamGroup } from './core/leader-placement.ts';
 
 const region = z
   .string()
@@ -72,6 +72,7 @@ const recordSchema = z.strictObject({
   allotted: epochSchema.exactOptional(),
   before: epochSchema.exactOptional(),
   branches: z.array(branchSchema).exactOptional(),
+  promised: z.strictObject({ epoch: epochSchema, lsn: lsnSchema }).exactOptional(),
   rewind: z
     .strictObject({
       id: label,

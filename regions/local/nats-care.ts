@@ -13,7 +13,7 @@ import {
 } from '../../storage/index.ts';
 import { type NatsConnection, openNatsConnection } from '../bus/nats-connection.ts';
 import { natsSecurity } from '../bus/nats-security.ts';
-import { ControlCopiesWatch } from '../control/control-copies-watch.ts';
+import { ControlCopiesWatch } from '../control/copies/control-copies-watch.ts';
 import { CopyJudge } from '../nats/core/nats-copy-judge.ts';
 import { StoreJudge, StoreWatch } from '../nats/nats-store-watch.ts';
 import { type Deployment, logFile } from './layout/local-layout.ts';

@@ -4,9 +4,7 @@
  */
 import {
   describeFloor,
-  epoch,
   type FetchSource,
-  type Fork,
   genesisEpoch,
   type Lsn,
   maxLsn,
@@ -20,17 +18,19 @@ import {
   zeroLsn,
 } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
-import type { Held, Survivor } from '../control/core/survivors.ts';
-import { reportLimits } from '../status/core/report-limits.ts';
-import { higherPromise, type Promised, promisedFloor } from './core/promised-floor.ts';
+import { changeControl } from '../control/control-link.ts';
+import type { ControlReading, ControlStore, ControlView } from '../control/core/control-port.ts';
+import type { ControlRecord } from '../control/core/control-record.ts';
+import { branchesFrom, mayLetGoTo, raisePromise } from '../control/core/promised-record.ts';
+import { type Held, positionOn, type Survivor } from '../control/core/survivors.ts';
 import {
   type BranchNeeds,
   type HeldBytes,
   type Holder,
+  isWorthPromising,
   type LetGo,
   type Neighbour,
   orderRetention,
-  positionOn,
   type Wanted,
 } from './core/retention.ts';
 import { type RetentionConfig, retentionLimits } from './core/retention-limits.ts';
@@ -49,8 +49,7 @@ export interface RetentionOptions {
   readonly links: FetchSource & Pick<RegionClient, 'membership'>;
   /** What regions say of themselves, and what their primary says that they lack. */
   readonly view: {
-    readonly record: { readonly primary: RegionId } | null;
-    lastReport(region: string): ToldFloors | null;
+    readonly record: ControlRecord | null;
     survivors(nowMs: number, withinMs: number): readonly Pick<Survivor, 'region' | 'held' | 'heardMsAgo'>[];
     missing(region: string, nowMs: number): { readonly lagMs: number | null };
   };
@@ -64,8 +63,9 @@ export interface RetentionOptions {
     /** While it is filled with images: it needs the log from here on. */
     readonly imagesFrom: Lsn | null;
   }[];
-  /** Reads the control record and takes it in. @returns whether there was one. */
-  readonly readRecord: () => Promise<boolean>;
+  readonly store: ControlStore;
+  /** Hears what was written. */
+  readonly looked: (reading: ControlReading) => void;
   /** Whether writes that a failover left behind here are still being looked for. */
   readonly isSearching: () => boolean;
   /** What branches need; null while it is not known which there are. */
@@ -76,20 +76,9 @@ export interface RetentionOptions {
   readonly log: Logger;
 }
 
-/** What a region last said of its nodes: the path they follow, and from where on each keeps its log. */
-export interface ToldFloors {
-  readonly epoch: number;
-  readonly forks?: readonly Fork[] | undefined;
-  readonly nodes: readonly { readonly floor?: number }[];
-}
-
 interface Answer {
   readonly reply: RetainedReply;
   readonly atMs: number;
-}
-
-function promiseOf({ epoch: head, forks = [], nodes }: ToldFloors): Promised {
-  return { epoch: epoch(head), vdl: promisedFloor(nodes.map(({ floor }) => floor)), forks };
 }
 
 export class Retention {
@@ -100,9 +89,8 @@ export class Retention {
   private held: readonly HeldBytes[] = [];
   private letGo: readonly LetGo[] = [];
   private floor: Lsn = zeroLsn;
-  /** The highest that a primary was heard to promise, this region's own agent included. */
-  private promise: Promised | null = null;
   private asking = false;
+  private promising = false;
   private closed = false;
 
   constructor(options: RetentionOptions) {
@@ -119,11 +107,6 @@ export class Retention {
     return { hours, bytes: bytes ?? null, floor, held: [...held], letGo: [...letGo] };
   }
 
-  /** On a path, from where on branches may leave as primaries were heard to promise (R96). */
-  promised(path: Held): Lsn {
-    return positionOn(this.promise, path) ?? zeroLsn;
-  }
-
   close(): void {
     this.closed = true;
     this.timer.stop();
@@ -133,20 +116,19 @@ export class Retention {
     const { config, links, isSearching, backup, runtime } = this.options;
     if (this.asking || this.closed) return;
     this.asking = true;
-    const bound = await this.bound();
     const me = this.options.me();
-    if (this.closed || me === null || me.epoch === genesisEpoch) {
+    if (me === null || me.epoch === genesisEpoch) {
       this.asking = false;
       return;
     }
-    const { request, held, letGo, floor } = orderRetention({
+    const { request, held, letGo, floor, wanted } = orderRetention({
       config,
       me,
       neighbours: this.neighbours(me),
       isSearching: isSearching(),
       backup: backup?.needs ?? null,
       branches: this.options.branches(),
-      bound: bound(me),
+      bound: this.bound(me),
       answers: this.fresh(),
       sets: setsOf(links.membership),
       nowUs: runtime.wallUs(),
@@ -155,6 +137,7 @@ export class Retention {
     this.held = held;
     this.letGo = letGo;
     this.floor = floor;
+    void this.promise(me, wanted);
     await Promise.all(
       links.nodes.map(async (node) => {
         const reply = await links.request(node, request, answerMs);
@@ -164,24 +147,26 @@ export class Retention {
     this.asking = false;
   }
 
-  /**
-   * R96: what the primary has not promised to be without is kept elsewhere too. And who takes himself for the primary reads the record
-   * first: another may be, and have made a branch, while this agent stood still.
-   */
-  private async bound(): Promise<(me: Held) => Holder | null> {
-    const { view, region, runtime } = this.options;
-    if (view.record?.primary === region) {
-      const askedAtMs = runtime.nowMs();
-      const wasRead = await this.options.readRecord();
-      if (!wasRead || runtime.nowMs() - askedAtMs > answerMs)
-        return () => ({ reason: 'control record', at: zeroLsn });
-    }
-    const primary = view.record?.primary;
-    const told = primary === undefined ? null : view.lastReport(primary);
-    const promise = told === null ? null : promiseOf(told);
-    if (promise !== null) this.promise = higherPromise(this.promise, promise);
-    if (primary === region) return () => null;
-    return (me) => ({ reason: `primary ${primary ?? 'unknown'}`, at: positionOn(promise, me) ?? zeroLsn });
+  /** R96: what the record has not promised to be without is kept in every region. */
+  private bound(me: Held): Holder {
+    const { view, region } = this.options;
+    const { record } = view;
+    const reason = record?.primary === region ? 'control record' : `primary ${record?.primary ?? 'unknown'}`;
+    return { reason, at: record === null ? zeroLsn : mayLetGoTo(record, me) };
+  }
+
+  /** The primary promises to be without its log up to `wanted`; the nodes are told in a later round, by the record that says so. */
+  private async promise(me: Held, wanted: Lsn): Promise<void> {
+    const { view, region, store, runtime, looked, log } = this.options;
+    const { record } = view;
+    if (this.promising || record?.primary !== region) return;
+    if (!isWorthPromising(branchesFrom(record, me), wanted, me.vdl)) return;
+    this.promising = true;
+    const raise = ({ record: now }: ControlView) => raisePromise(now, { region, path: me, upTo: wanted });
+    const changed = await changeControl(store, raise, runtime);
+    this.promising = false;
+    if (changed.kind === 'changed') looked({ kind: 'record', view: changed.view });
+    else log.debug({ reason: changed.reason }, 'from where on branches may leave stays as it is');
   }
 
   /** A region's own word counts for more than what its primary remembers of it, as long as it is young. */
@@ -204,7 +189,7 @@ export class Retention {
           region: name,
           // A region that is away may have stored more than it last told of.
           at:
-            silentMs > reportLimits.offlineAfterMs && told !== null
+            silentMs > retentionLimits.youngMs && told !== null
               ? maxLsn(told, acked ?? told)
               : (told ?? acked),
           lacksForMs: view.missing(name, nowMs).lagMs ?? lane?.lagMs ?? silentMs,

@@ -6,6 +6,7 @@ import {
   type Fork,
   genesisEpoch,
   type Lsn,
+  lsn,
   zeroLsn,
 } from '../../../storage/core.ts';
 import type { Held } from '../../control/core/survivors.ts';
@@ -19,6 +20,15 @@ export interface Source {
   readonly vdl: Lsn;
   /** Pages can be told from here on. */
   readonly floor: Lsn;
+}
+
+/** Where so many nodes have the pages that a branch needs, one of them may be lost for good: a node below whose floor it leaves never holds it. */
+const nodesToTell = 5;
+
+/** From here on five nodes can tell pages, of those that answered. */
+export function branchFloor(floors: readonly number[]): Lsn {
+  const ascending = [...floors].sort((a, b) => a - b);
+  return lsn(ascending[nodesToTell - 1] ?? ascending.at(-1) ?? zeroLsn);
 }
 
 /** What a region holds of `main`; null while the path to where it stands is not known, as for a moment after the start of its agent. */

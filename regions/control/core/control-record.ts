@@ -14,10 +14,18 @@
  * - R26 the policy changes by `setPolicy` alone, which changes nothing else; every other change keeps it;
  * - R54 the regions change by `setRegions` alone, which changes nothing else, while nothing moves; the primary is one of them;
  * - R69, R70 the branches and their epochs: `branch-list.ts`, and their transitions in `branch-record.ts`;
+ * - R96 from where on branches may leave: `promised-record.ts`;
  * - R75 a rewind: `rewind-record.ts`. It takes an epoch as an acquisition does, under the same holder.
  */
 import assert from 'node:assert/strict';
-import { type Epoch, genesisEpoch, type Lsn, type RegionId, unreachable } from '../../../storage/core.ts';
+import {
+  type Epoch,
+  type Floor,
+  genesisEpoch,
+  type Lsn,
+  type RegionId,
+  unreachable,
+} from '../../../storage/core.ts';
 import {
   allottedIn,
   type Branch,
@@ -27,6 +35,7 @@ import {
   sameBranches,
 } from './branch-list.ts';
 import { changedPolicy, defaultPolicy, type Policy, type PolicyChange, samePolicy } from './policy.ts';
+import { checkPromise, checkPromiseStep, samePromise } from './promised-record.ts';
 import { beginsRewind, checkRewind, checkRewindStep, type Rewind, sameRewind } from './rewind-record.ts';
 
 /** The process that writes: a gateway of the primary region, and which start of it. */
@@ -83,6 +92,8 @@ export interface ControlRecord {
   readonly before?: Epoch;
   /** The branches beside `main`, oldest first; left out while there is none. As with the policy, older versions refuse it. */
   readonly branches?: readonly Branch[];
+  /** From here on branches may leave (R96); left out while all log is kept. As with the policy, older versions refuse it. */
+  readonly promised?: Floor;
   /** Under way; left out while none is. As with the policy, older versions refuse it. */
   readonly rewind?: Rewind;
 }
@@ -108,7 +119,8 @@ export type RefusalCode =
   | 'no-writer'
   | 'no-epoch'
   | 'no-rewind'
-  | 'rewinding';
+  | 'rewinding'
+  | 'promised';
 
 export type Transition =
   | { readonly kind: 'next'; readonly record: ControlRecord }
@@ -333,6 +345,7 @@ export function checkControlRecord(record: ControlRecord): void {
   }
   checkBranches(record);
   checkRewind(record);
+  checkPromise(record);
   if (record.before !== undefined)
     assert(record.before < record.epoch - 1, `R20: epoch ${record.before} before ${record.epoch}`);
   if (move === null) return;
@@ -373,6 +386,10 @@ export function checkControlStep(before: ControlRecord, after: ControlRecord): v
   if (!sameRewind(before, after)) {
     onlyChanged(before, after, ['rewind', 'epoch', 'before', 'allotted'], 'R75: a change of the rewind');
     checkRewindStep(before, after);
+  }
+  if (!samePromise(before, after)) {
+    onlyChanged(before, after, ['promised'], 'R96: a change of the promise');
+    checkPromiseStep(before, after);
   }
   if (!sameRegions(before.regions, after.regions)) {
     onlyChanged(before, after, ['regions'], 'R54: a change of the regions');

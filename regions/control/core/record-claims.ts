@@ -7,6 +7,7 @@ import { sameBranches } from './branch-list.ts';
 import type { ControlReading, ControlView } from './control-port.ts';
 import { type ControlRecord, type MoveKind, policyOf, sameRegions } from './control-record.ts';
 import { samePolicy } from './policy.ts';
+import { samePromise } from './promised-record.ts';
 import { sameRewind } from './rewind-record.ts';
 
 /** Where the control record can be looked for, as far as a process hears others over NATS. */
@@ -167,12 +168,13 @@ export function renewalsSeen(before: Renewals | null, { seq, record }: ControlVi
   const incarnation = record.holder?.incarnation ?? null;
   if (before === null || incarnation !== before.incarnation) return { seq, incarnation, count: 0, record };
   if (seq <= before.seq) return before;
-  // An operator who changes the policy, the regions or the branches, or rewinds, meanwhile says nothing of the holder.
+  // An operator who changes the policy, the regions or the branches, or rewinds, meanwhile says nothing of the holder; nor does what an agent promises.
   const last = before.record;
   const isRenewal =
     samePolicy(policyOf(record), policyOf(last)) &&
     sameRegions(record.regions, last.regions) &&
     sameBranches(record, last) &&
+    samePromise(record, last) &&
     sameRewind(record, last);
   return { seq, incarnation, count: before.count + (isRenewal ? 1 : 0), record };
 }

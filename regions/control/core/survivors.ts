@@ -10,6 +10,7 @@ import {
   EpochTree,
   type Fork,
   type Lsn,
+  lsn,
   type RegionId,
 } from '../../../storage/core.ts';
 import { type ControlRecord, epochBefore } from './control-record.ts';
@@ -65,6 +66,12 @@ export function bytesBeyond(mine: Held, other: Held): number | null {
   if (tree === null || !tree.has(mine.epoch) || !tree.has(other.epoch)) return null;
   const shared = commonPoint(tree, { head: other.epoch, lsn: other.vdl }, mine.epoch);
   return Math.max(0, other.vdl - Math.min(shared, mine.vdl));
+}
+
+/** How far a region that holds `theirs` has the path of `mine`; null when that cannot be told. */
+export function positionOn(theirs: Held | null, mine: Held): Lsn | null {
+  const missing = theirs === null ? null : bytesBeyond(theirs, mine);
+  return missing === null ? null : lsn(mine.vdl - missing);
 }
 
 /** Null when these are not parts of one tree that reaches down to its root. */

@@ -15,6 +15,8 @@ export const retentionLimits = {
   awayFactor: 2,
   /** How often the agent tells its nodes what is needed. */
   everyMs: 2_000,
+  /** A region that was heard within it says itself how far it is: it speaks several times in that time. */
+  youngMs: 3_000,
   /** An older answer of a node counts no more. */
   answerAgeMs: 10_000,
 } as const;

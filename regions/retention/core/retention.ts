@@ -7,7 +7,7 @@ import {
   type Epoch,
   type Fork,
   type Lsn,
-  lsn,
+  maxLsn,
   minLsn,
   type NodeId,
   pgclOf,
@@ -17,7 +17,7 @@ import {
   type RetainRequest,
   zeroLsn,
 } from '../../../storage/core.ts';
-import { bytesBeyond, type Held } from '../../control/core/survivors.ts';
+import { type Held, positionOn } from '../../control/core/survivors.ts';
 import { type RetentionConfig, retentionLimits } from './retention-limits.ts';
 
 /** Another region, as the agent knows it. */
@@ -60,7 +60,7 @@ export interface RetentionQuestion {
   readonly backup: Wanted | null;
   /** The branches that are here; left out or null while it is not known which there are. */
   readonly branches?: BranchNeeds | null;
-  /** What keeps the floor down beside those that need the log (R96); left out or null where nothing does. */
+  /** Up to where the control record lets go (R96); left out or null where it does not bind. */
   readonly bound?: Holder | null;
   /** The newest answer of each node that has one. */
   readonly answers: ReadonlyMap<NodeId, RetainedReply>;
@@ -97,6 +97,8 @@ export interface RetentionOrder {
   readonly held: readonly HeldBytes[];
   /** The lowest floor of the nodes that answered; zero while one has all of its log. */
   readonly floor: Lsn;
+  /** Up to here log would go, but for `bound`: as far as a node's window lets it. */
+  readonly wanted: Lsn;
 }
 
 /** R60: what a region that is away lacks is kept until it lacks it for longer than the window, or `awayFactor` times `bytes` of it. */
@@ -106,7 +108,6 @@ export function orderRetention(question: RetentionQuestion): RetentionOrder {
   const answers = [...onPath.values()];
   const letGo: LetGo[] = [];
   const holders: Holder[] = isSearching ? [{ reason: 'lost writes', at: zeroLsn }] : [];
-  if (bound !== null) holders.push(bound);
   const longest = Math.max(0, ...answers.map(({ logBytes }) => logBytes));
   for (const neighbour of neighbours) {
     const { region, at } = neighbour;
@@ -128,7 +129,10 @@ export function orderRetention(question: RetentionQuestion): RetentionOrder {
   for (const name of branches?.awaited ?? []) holders.push({ reason: `branch ${name}`, at: zeroLsn });
   // S19: on four nodes of every set (S27).
   const copies = pgclOf(question.sets, (node) => onPath.get(node)?.images ?? zeroLsn);
-  const keepFrom = holders.reduce((lowest, { at }) => minLsn(lowest, at), me.vdl);
+  const needed = holders.reduce((lowest, { at }) => minLsn(lowest, at), me.vdl);
+  const window = answers.reduce((highest, answer) => maxLsn(highest, answer.window), zeroLsn);
+  if (bound !== null) holders.push(bound);
+  const keepFrom = bound === null ? needed : minLsn(needed, bound.at);
   const floor = lowestFloor(answers, me);
   return {
     request: {
@@ -148,14 +152,16 @@ export function orderRetention(question: RetentionQuestion): RetentionOrder {
     letGo,
     held: heldBytes({ answers, floor, vdl: me.vdl, holders: [...holders, { reason: 'images', at: copies }] }),
     floor,
+    wanted: minLsn(minLsn(needed, window), copies),
   };
 }
 
-/** How far a region that holds `theirs` has the path of `mine`; null when that cannot be told. */
-export function positionOn(theirs: Held | null, mine: Held): Lsn | null {
-  const missing = theirs === null ? null : bytesBeyond(theirs, mine);
-  return missing === null ? null : lsn(mine.vdl - missing);
-}
+/**
+ * Whether a promise that is at `promised` is worth a write to the control record: what is kept above it would shrink by a sixteenth.
+ * A window of a day costs one in an hour and a half.
+ */
+export const isWorthPromising = (promised: Lsn, wanted: Lsn, vdl: Lsn): boolean =>
+  wanted > promised && 16 * (wanted - promised) >= vdl - promised;
 
 /** Why a region is let go; null while the log is kept for it. */
 function tooFar(lacksForMs: number, lacksBytes: number, { hours, bytes }: RetentionConfig): string | null {

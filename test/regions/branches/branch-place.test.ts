@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import {
+  branchFloor,
   parentAt,
   placeProblem,
   type Source,
@@ -19,6 +20,13 @@ import { branchStatuses, mainStatus } from '../../../regions/status/core/branch-
 import type { RegionReport } from '../../../regions/status/core/report.ts';
 import { EpochTree, endOfTime } from '../../../storage/history/epoch-tree.ts';
 import { branchName, epoch, lsn, mainBranch, nodeId, regionId } from '../../../storage/redo/ids.ts';
+
+test.each([
+  ['from where five of six nodes can tell pages', [10, 20, 30, 40, 50, 60], 50],
+  ['from where all can that answered, where fewer than five did', [30, 10, 20], 30],
+  ['anywhere, where nobody has let anything go', [0, 0, 0, 0, 0, 9], 0],
+  ['anywhere, while nobody has answered', [], 0],
+])('a branch may leave %s', (_, floors, from) => expect(branchFloor(floors)).toBe(from));
 
 const dev = branchName('dev');
 const fork = (head: number, parent: number, at: number) => ({

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { ControlCopies, controlCopiesLimits } from '../../../regions/control/core/control-copies.ts';
-import type { StreamGroup } from '../../../regions/control/core/leader-placement.ts';
+import { ControlCopies, controlCopiesLimits } from '../../../regions/control/copies/core/control-copies.ts';
+import type { StreamGroup } from '../../../regions/control/copies/core/leader-placement.ts';
 import { regionId } from '../../../storage/core.ts';
 
 const [us, eu, ap] = [regionId('us-east-1'), regionId('eu-west-1'), regionId('ap-northeast-1')];

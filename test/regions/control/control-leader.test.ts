@@ -2,16 +2,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import { controlStream } from '../../../regions/bus/core/control-subjects.ts';
 import { type NatsConnection, openNatsConnection } from '../../../regions/bus/nats-connection.ts';
-import { ControlLeader } from '../../../regions/control/control-leader.ts';
 import { openControlStore } from '../../../regions/control/control-store.ts';
 import { jsonBytes, parseGroup } from '../../../regions/control/control-store-wire.ts';
-import {
-  acquire,
-  beginSwitchover,
-  type ControlRecord,
-  initialControlRecord,
-  release,
-} from '../../../regions/control/core/control-record.ts';
+import { ControlLeader } from '../../../regions/control/copies/control-leader.ts';
 import {
   betterLeader,
   LeaderPlacement,
@@ -19,7 +12,14 @@ import {
   regionOfServer,
   StaleLeader,
   type StreamGroup,
-} from '../../../regions/control/core/leader-placement.ts';
+} from '../../../regions/control/copies/core/leader-placement.ts';
+import {
+  acquire,
+  beginSwitchover,
+  type ControlRecord,
+  initialControlRecord,
+  release,
+} from '../../../regions/control/core/control-record.ts';
 import { genesisEpoch, lsn, regionId } from '../../../storage/redo/ids.ts';
 import { startNatsServers, type TestServers, testToken } from '../../conformance/control-store-servers.ts';
 import { next } from '../control-records.ts';

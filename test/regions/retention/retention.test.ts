@@ -1,9 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { positionOn } from '../../../regions/control/core/survivors.ts';
 import {
+  isWorthPromising,
   type Neighbour,
   orderRetention,
-  positionOn,
   type RetentionQuestion,
 } from '../../../regions/retention/core/retention.ts';
 import { retentionSchema } from '../../../regions/retention/core/retention-limits.ts';
@@ -223,6 +224,28 @@ describe('what a region keeps of its log', () => {
         expect(held.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(20 * MiB - floor);
       }),
     );
+  });
+});
+
+describe('R96: a promise is worth a write', () => {
+  it.each([
+    ['when what is kept shrinks by a sixteenth', 0, 100, 1_600, true],
+    ['not when it shrinks by less', 0, 99, 1_600, false],
+    ['when all of it would go', 500, 600, 600, true],
+    ['never when nothing would go', 600, 600, 600, false],
+  ])('%s', (_, promised, wanted, vdl, isWorth) =>
+    expect(isWorthPromising(lsn(promised), lsn(wanted), lsn(vdl))).toBe(isWorth),
+  );
+
+  it('as far as the window, the copies and those who need the log let go, whatever was promised before', () => {
+    const answers = six.map((reply) => ({ ...reply, window: lsn(9 * MiB) }));
+    const bound = { reason: 'control record', at: lsn(0) };
+    expect(order([neighbour('eu', 12 * MiB)], { answers, bound }).wanted).toBe(9 * MiB);
+    expect(order([neighbour('eu', 8 * MiB)], { answers, bound }).wanted).toBe(8 * MiB);
+    expect(order([], { answers: answers.map((reply) => ({ ...reply, images: lsn(7 * MiB) })) }).wanted).toBe(
+      7 * MiB,
+    );
+    expect(order([], { answers, isSearching: true }).wanted).toBe(0);
   });
 });
 

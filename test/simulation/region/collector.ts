@@ -2,7 +2,8 @@
  * Collects the logs of a cluster while it works: images are folded, an agent says what is needed, a secondary reads the log and is
  * away now and then, readers keep snapshots. It judges that nothing that was needed was collected.
  */
-import { type Neighbour, orderRetention, positionOn } from '../../../regions/retention/core/retention.ts';
+import { positionOn } from '../../../regions/control/core/survivors.ts';
+import { type Neighbour, orderRetention } from '../../../regions/retention/core/retention.ts';
 import { commonPoint, durableOn, EpochTree } from '../../../storage/history/epoch-tree.ts';
 import { floorOn } from '../../../storage/history/floor.ts';
 import {

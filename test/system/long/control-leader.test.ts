@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { controlStream } from '../../../regions/bus/core/control-subjects.ts';
 import { parseGroup } from '../../../regions/control/control-store-wire.ts';
-import { regionOfServer } from '../../../regions/control/core/leader-placement.ts';
+import { regionOfServer } from '../../../regions/control/copies/core/leader-placement.ts';
 import { portsOf } from '../../../regions/local/layout/core/local-ports.ts';
 import { regionId } from '../../../storage/core.ts';
 import { TestDeployment } from '../local-deployment.ts';

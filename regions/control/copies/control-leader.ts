@@ -4,12 +4,12 @@
  * the leader happens to be elsewhere. A leader that answers with an older record than was seen is asked to step down, too: a
  * server whose disk failed was seen to lead like that, and no writer could claim.
  */
-import { monotonicMs, type RegionId } from '../../storage/index.ts';
-import type { Logger } from '../../telemetry/index.ts';
-import { controlStream } from '../bus/core/control-subjects.ts';
-import type { NatsConnection } from '../bus/nats-connection.ts';
-import { jetStreamCode, jsonBytes, parseGroup, parseSuccess } from './control-store-wire.ts';
-import type { ControlRecord } from './core/control-record.ts';
+import { monotonicMs, type RegionId } from '../../../storage/index.ts';
+import type { Logger } from '../../../telemetry/index.ts';
+import { controlStream } from '../../bus/core/control-subjects.ts';
+import type { NatsConnection } from '../../bus/nats-connection.ts';
+import { jetStreamCode, jsonBytes, parseGroup, parseSuccess } from '../control-store-wire.ts';
+import type { ControlRecord } from '../core/control-record.ts';
 import { LeaderPlacement, StaleLeader } from './core/leader-placement.ts';
 
 export interface ControlLeaderOptions {

@@ -1,8 +1,8 @@
 /** Asks the leader of the control stream now and then which servers have current copies (`core/control-copies.ts`). */
-import { machine, type Runtime, type Timer } from '../../storage/index.ts';
-import { controlStream } from '../bus/core/control-subjects.ts';
-import type { NatsConnection } from '../bus/nats-connection.ts';
-import { jsonBytes, parseGroup } from './control-store-wire.ts';
+import { machine, type Runtime, type Timer } from '../../../storage/index.ts';
+import { controlStream } from '../../bus/core/control-subjects.ts';
+import type { NatsConnection } from '../../bus/nats-connection.ts';
+import { jsonBytes, parseGroup } from '../control-store-wire.ts';
 import { ControlCopies, controlCopiesLimits } from './core/control-copies.ts';
 
 export interface ControlCopiesWatchOptions {

@@ -3,7 +3,7 @@
  * count as votes, and since when the others are not. A server whose disk, JetStream or routes are lost goes on answering its
  * clients, and nothing but this says that the record has one copy less.
  */
-import type { RegionId } from '../../../storage/core.ts';
+import type { RegionId } from '../../../../storage/core.ts';
 import { regionOfServer, type StreamGroup } from './leader-placement.ts';
 
 export const controlCopiesLimits = {

@@ -6,8 +6,8 @@
  * R27 The leader of the control stream is only ever moved while the record is stable and has a holder, by the agent of the
  *     primary region, to a server of another region that has everything, and not more often than once in `againMs`.
  */
-import type { RegionId } from '../../../storage/core.ts';
-import type { ControlRecord } from './control-record.ts';
+import type { RegionId } from '../../../../storage/core.ts';
+import type { ControlRecord } from '../../core/control-record.ts';
 
 /** The servers that keep the control stream, as NATS tells. */
 export interface StreamGroup {
