@@ -7,7 +7,6 @@ import { AssertionError } from 'node:assert/strict';
 import { z } from 'zod';
 import { branchName, epoch, lsn, regionId } from '../../storage/core.ts';
 import { recordSubject, streamName } from '../bus/core/control-subjects.ts';
-import type { StreamGroup } from './copies/core/leader-placement.ts';
 import { type ControlRecord, checkControlRecord } from './core/control-record.ts';
 
 const region = z
@@ -158,21 +157,6 @@ const streamSchema = z.object({
   state: z.object({ last_seq: z.number() }),
 });
 export type StreamReply = z.infer<typeof streamSchema>;
-const groupSchema = z.object({
-  cluster: z.object({
-    leader: z.string().default(''),
-    replicas: z
-      .array(
-        z.object({
-          name: z.string(),
-          current: z.boolean().default(false),
-          offline: z.boolean().default(false),
-        }),
-      )
-      .default([]),
-  }),
-});
-
 export type Reply<T> =
   | { readonly kind: 'ok'; readonly value: T }
   | { readonly kind: 'error'; readonly error: JetStreamError }
@@ -192,20 +176,6 @@ export function parseAck(bytes: Uint8Array): Reply<{ readonly stream: string; re
 /** Answer to `STREAM.INFO` and `STREAM.CREATE`. */
 export function parseStream(bytes: Uint8Array): Reply<StreamReply> {
   return parseReply(streamSchema, bytes);
-}
-
-/** Answer to `STREAM.INFO`: which servers keep the stream. A server that stands alone names none. */
-export function parseGroup(bytes: Uint8Array): Reply<StreamGroup> {
-  const reply = parseReply(groupSchema, bytes);
-  if (reply.kind !== 'ok') return reply;
-  const { leader, replicas } = reply.value.cluster;
-  return {
-    kind: 'ok',
-    value: {
-      leader: leader === '' ? null : leader,
-      replicas: replicas.map(({ name, current, offline }) => ({ name, isCurrent: current && !offline })),
-    },
-  };
 }
 
 /** Answer to `STREAM.LEADER.STEPDOWN`. */
@@ -277,7 +247,7 @@ export const jsonBytes = (value: unknown): Uint8Array => encoder.encode(JSON.str
 export const textBytes = (value: string): Uint8Array => encoder.encode(value);
 export const bytesText = (bytes: Uint8Array): string => decoder.decode(bytes);
 
-function parseReply<T>(schema: z.ZodType<T>, bytes: Uint8Array): Reply<T> {
+export function parseReply<T>(schema: z.ZodType<T>, bytes: Uint8Array): Reply<T> {
   const json = parseJson(bytes);
   const failed = z.object({ error: errorSchema }).safeParse(json);
   if (failed.success) return { kind: 'error', error: failed.data.error };

@@ -2,8 +2,9 @@
 import { machine, type Runtime, type Timer } from '../../../storage/index.ts';
 import { controlStream } from '../../bus/core/control-subjects.ts';
 import type { NatsConnection } from '../../bus/nats-connection.ts';
-import { jsonBytes, parseGroup } from '../control-store-wire.ts';
+import { jsonBytes } from '../control-store-wire.ts';
 import { ControlCopies, controlCopiesLimits } from './core/control-copies.ts';
+import { parseGroup } from './stream-group.ts';
 
 export interface ControlCopiesWatchOptions {
   /** Not owned. */

@@ -8,9 +8,10 @@ import { monotonicMs, type RegionId } from '../../../storage/index.ts';
 import type { Logger } from '../../../telemetry/index.ts';
 import { controlStream } from '../../bus/core/control-subjects.ts';
 import type { NatsConnection } from '../../bus/nats-connection.ts';
-import { jetStreamCode, jsonBytes, parseGroup, parseSuccess } from '../control-store-wire.ts';
+import { jetStreamCode, jsonBytes, parseSuccess } from '../control-store-wire.ts';
 import type { ControlRecord } from '../core/control-record.ts';
 import { LeaderPlacement, StaleLeader } from './core/leader-placement.ts';
+import { parseGroup } from './stream-group.ts';
 
 export interface ControlLeaderOptions {
   /** Not owned. */

@@ -3,7 +3,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { controlStream } from '../../../regions/bus/core/control-subjects.ts';
 import { type NatsConnection, openNatsConnection } from '../../../regions/bus/nats-connection.ts';
 import { openControlStore } from '../../../regions/control/control-store.ts';
-import { jsonBytes, parseGroup } from '../../../regions/control/control-store-wire.ts';
+import { jsonBytes } from '../../../regions/control/control-store-wire.ts';
 import { ControlLeader } from '../../../regions/control/copies/control-leader.ts';
 import {
   betterLeader,
@@ -13,6 +13,7 @@ import {
   StaleLeader,
   type StreamGroup,
 } from '../../../regions/control/copies/core/leader-placement.ts';
+import { parseGroup } from '../../../regions/control/copies/stream-group.ts';
 import {
   acquire,
   beginSwitchover,
