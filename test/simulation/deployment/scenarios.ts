@@ -117,6 +117,13 @@ export const collectedBranches: Scenario = (options) => ({
   branches: { gapUs: between(200 * ms, 900 * ms), liveMax: 4 },
 });
 
+/** Regions that keep little log and are away for a while, as branches are made from a while ago. */
+export const branchesUnheard: Scenario = (options) => ({
+  ...regionsAway(options),
+  membershipGapUs: null,
+  branches: { gapUs: between(200 * ms, 900 * ms), liveMax: 4 },
+});
+
 /** Regions that keep little log, of which one or another is away for longer than that, or leaves and is taken in again. */
 export const regionsAway: Scenario = (options) => ({
   ...options,

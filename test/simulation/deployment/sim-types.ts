@@ -74,6 +74,7 @@ export const defects = [
   'collects-readable',
   'drops-before-four',
   'stale-branch-list',
+  'lets-go-unpromised',
   'seals-main',
   'forgets-calls',
   'joins-over-gaps',

@@ -15,7 +15,7 @@ import type { OperationKeeper } from '../../../regions/moves/operation-store.ts'
 import { noLagMemory } from '../../../regions/replication/core/lag-memory.ts';
 import type { LagKeeper } from '../../../regions/replication/lag-store.ts';
 import { endOfTime } from '../../../storage/history/epoch-tree.ts';
-import { type Epoch, genesisEpoch, type Lsn, regionId } from '../../../storage/redo/ids.ts';
+import { type Epoch, genesisEpoch, type Lsn, maxLsn, regionId } from '../../../storage/redo/ids.ts';
 import { quorumLimits } from '../../../storage/redo/limits.ts';
 import type { RetainRequest } from '../../../storage/wire/core/messages.ts';
 import { disabledTelemetry } from '../../../telemetry/index.ts';
@@ -146,6 +146,7 @@ export class SimAgent implements SimProcess {
     return {
       ...asked,
       ...(defects.has('collects-needed') && { keepFrom: endOfTime }),
+      ...(defects.has('lets-go-unpromised') && { keepFrom: maxLsn(asked.keepFrom, asked.copies) }),
       ...(defects.has('drops-before-four') && { copies: endOfTime }),
       ...(defects.has('stale-branch-list') &&
         branches !== undefined && { branches: { ...branches, knownTo: this.allotted } }),
