@@ -107,9 +107,12 @@ export class ImageReceiving {
     return (await Promise.all(asked)).flat();
   }
 
-  private note({ from }: ShippedImages, { next, pages }: RegionFill): void {
+  private note(message: ShippedImages, { next, pages }: RegionFill): void {
     const { log, onBegun, onFilled } = this.options;
-    const bytes = pages * redoLimits.pageBytes;
+    const { from } = message;
+    // Nodes that have all count them as a filling no more.
+    const before = next === null ? this.bytes : 0;
+    const bytes = before + (next === null ? message.pages.length : pages) * redoLimits.pageBytes;
     if (next !== null) {
       if (!this.isFilling) {
         this.isFilling = true;
