@@ -1,4 +1,5 @@
 /** One SQLite connection on the volume: preparing and running statements. */
+import assert from 'node:assert/strict';
 import { redoLimits } from '../../../storage/redo.ts';
 import { adviseError, failure, primarySqliteCode, sqlError } from '../../sql/errors.ts';
 import type { SqlError, SqlOutcome, SqlResult, SqlStatement } from '../../sql/sql.ts';
@@ -14,9 +15,10 @@ import {
 import type { StreamSetting } from '../../sql/stream-state.ts';
 import type { PageStore } from '../core/page-store.ts';
 import { type PrepareMode, SqliteAuthorizer } from './sqlite-authorizer.ts';
+import { type SessionCounters, SqliteCounters } from './sqlite-counters.ts';
 import { HeldMemory } from './sqlite-held-memory.ts';
 import { RowCollector } from './sqlite-rows.ts';
-import type { RunBudget, SessionCounters, SqliteRuntime } from './sqlite-runtime.ts';
+import type { RunBudget, SqliteRuntime } from './sqlite-runtime.ts';
 import { ConnectionSettings } from './sqlite-settings.ts';
 import { bindArguments, type PreparedStatement, readColumns, readParameters } from './sqlite-statement.ts';
 import { StatementCache } from './sqlite-statement-cache.ts';
@@ -41,17 +43,14 @@ export class Connection {
   private readonly runtime: SqliteRuntime;
   private readonly wasm: SqliteWasm;
   private db: Pointer = 0;
+  /** Of what SQLite counts; set once it is open. */
+  private counted: SqliteCounters | null = null;
   private readonly statements: StatementCache;
   readonly authorizer: SqliteAuthorizer;
   readonly heldMemory: HeldMemory;
   private readonly configured: ConnectionSettings;
   /** A statement may have made or removed temporary objects, or attached or detached. */
   marked: boolean = false;
-  private counters: SessionCounters | null = null;
-  /** Whose counters SQLite's own are. */
-  private countersIn: SessionCounters | null = null;
-  private totalAtStart = 0;
-  private changesAtStart = 0;
 
   private constructor(runtime: SqliteRuntime, store: PageStore) {
     this.runtime = runtime;
@@ -81,6 +80,7 @@ export class Connection {
     );
     this.db = wasm.pointerAt(runtime.out);
     if (opened !== result.ok) return this.error(opened);
+    this.counted = new SqliteCounters(wasm, this.db);
     // Stock SQLite, and libSQL, take a double-quoted word that names no column for a string.
     capi.sqlite3_db_config(this.db, capi.SQLITE_DBCONFIG_DQS_DML, 1, 0);
     capi.sqlite3_db_config(this.db, capi.SQLITE_DBCONFIG_DQS_DDL, 1, 0);
@@ -337,13 +337,8 @@ export class Connection {
     this.authorizer.marks = false;
     this.authorizer.blocked = null;
     runtime.active = this;
-    this.counters = counters;
-    if (this.countersIn !== counters) {
-      call.sqlite3_set_last_insert_rowid(this.db, counters.lastInsertRowid);
-      this.changesAtStart = call.sqlite3_changes(this.db);
-    }
+    this.counters.begin(counters);
     const counting = !statement.readonly && countsRows(statement.word);
-    this.totalAtStart = call.sqlite3_total_changes(this.db);
     runtime.started(performance.now());
     const rows = new RowCollector(wasm, given, budget);
     const outcome = this.stepAll(statement, rows, budget);
@@ -355,20 +350,10 @@ export class Connection {
     if (statement.parameters.length > 0) call.sqlite3_clear_bindings(pointer);
     runtime.guard.deadline = Number.POSITIVE_INFINITY;
     runtime.active = null;
-    let affected = 0;
-    // A cached statement whose tables are gone fails before it runs, and has counted nothing.
-    if (counting && (outcome !== result.error || this.hasCounted(counters))) {
-      affected = call.sqlite3_changes(this.db);
-      counters.changes = affected;
-      counters.totalChanges += call.sqlite3_total_changes(this.db) - this.totalAtStart;
-      counters.lastInsertRowid = call.sqlite3_last_insert_rowid(this.db);
-      this.countersIn = counters;
-    } else if (statement.forgetsChanges) {
-      counters.changes = 0;
-      this.countersIn = counters;
-    } else if (!statement.readonly) this.countOther(counters);
-    else if (this.countersIn !== counters) this.countersIn = null;
-    this.counters = null;
+    const affected = this.counters.end(counters, {
+      ...{ counting, failed: outcome === result.error },
+      ...{ readonly: statement.readonly, forgetsChanges: statement.forgetsChanges },
+    });
     if (statement.marks || this.authorizer.marks) this.marked = true;
     wasm.trimScratch();
     if (error !== null) return { ok: false, error };
@@ -388,29 +373,6 @@ export class Connection {
         lastInsertRowid: counting ? counters.lastInsertRowid : null,
       },
     };
-  }
-
-  /** Statements that count no rows themselves may run others that do: those of a virtual table, foreign key actions of DROP TABLE. */
-  private countOther(counters: SessionCounters): void {
-    const { call } = this.wasm;
-    const changes = call.sqlite3_changes(this.db);
-    counters.totalChanges += call.sqlite3_total_changes(this.db) - this.totalAtStart;
-    counters.lastInsertRowid = call.sqlite3_last_insert_rowid(this.db);
-    if (!this.hasCounted(counters)) this.countersIn = null;
-    else {
-      counters.changes = changes;
-      this.countersIn = counters;
-    }
-  }
-
-  /** Whether `sqlite3_changes` speaks of a session: the number that another one left on this connection does not. */
-  private hasCounted(counters: SessionCounters): boolean {
-    const { call } = this.wasm;
-    return (
-      this.countersIn === counters ||
-      call.sqlite3_changes(this.db) !== this.changesAtStart ||
-      call.sqlite3_total_changes(this.db) !== this.totalAtStart
-    );
   }
 
   /** Steps to the end, or for a statement that only reads until its result is too large: what writes is never cut short. */
@@ -433,27 +395,10 @@ export class Connection {
     return step;
   }
 
-  /**
-   * `changes()` as the session sees it: another session's statement may have run on this connection in between. What differs
-   * from then is of the triggers of the statement that runs.
-   */
-  changes(): number {
-    const changes = this.wasm.call.sqlite3_changes(this.db);
-    const { counters } = this;
-    if (counters === null || this.countersIn === counters || changes !== this.changesAtStart) return changes;
-    return counters.changes;
-  }
-
-  /** `total_changes()` as the session sees it. */
-  totalChanges(): number {
-    return (
-      (this.counters?.totalChanges ?? 0) + this.wasm.call.sqlite3_total_changes(this.db) - this.totalAtStart
-    );
-  }
-
-  /** What SQLite counted is no session's any more: it was rolled back. */
-  disownCounters(): void {
-    this.countersIn = null;
+  /** What this connection counts, and of whom. */
+  get counters(): SqliteCounters {
+    assert(this.counted !== null, 'a connection that is not open counts nothing');
+    return this.counted;
   }
 
   /** Pages in SQLite's memory while it writes, bytes: those its transaction has changed, and few others. 0 while it only reads. */

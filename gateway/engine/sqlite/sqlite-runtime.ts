@@ -12,13 +12,6 @@ const ok = 0;
 /** Told to nobody: the statement runs again. */
 const tooMuchForGroup = sqlError('SQLITE_BUSY', 'The statement changes too much to commit with others.');
 
-/** What SQLite keeps per connection and users expect per stream. */
-export interface SessionCounters {
-  changes: number;
-  totalChanges: number;
-  lastInsertRowid: bigint;
-}
-
 /** Time and abandonment of the statement that runs; shared by all connections, since one runs at a time. */
 export interface RunGuard {
   /** VM operations between two looks at it, where not as many as usual. */
@@ -84,10 +77,10 @@ export class SqliteRuntime {
     );
     this.progress = wasm.callback('i(p)', (_context: Pointer) => (this.active?.mustStop() === true ? 1 : 0));
     this.changesCall = wasm.callback('v(pip)', (context: Pointer, _count: number, _args: Pointer) =>
-      wasm.call.sqlite3_result_int64(context, BigInt(this.active?.changes() ?? 0)),
+      wasm.call.sqlite3_result_int64(context, BigInt(this.active?.counters.changes ?? 0)),
     );
     this.totalChangesCall = wasm.callback('v(pip)', (context: Pointer, _count: number, _args: Pointer) =>
-      wasm.call.sqlite3_result_int64(context, BigInt(this.active?.totalChanges() ?? 0)),
+      wasm.call.sqlite3_result_int64(context, BigInt(this.active?.counters.totalChanges ?? 0)),
     );
   }
   /** A statement begins to run. */

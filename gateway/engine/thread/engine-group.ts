@@ -14,7 +14,7 @@ import { sameSettings } from '../../sql/stream-state.ts';
 import type { EngineLimits } from '../core/engine-limits.ts';
 import type { SessionCommit } from '../core/engine-protocol.ts';
 import type { Connection } from '../sqlite/sqlite-connection.ts';
-import type { SessionCounters } from '../sqlite/sqlite-runtime.ts';
+import type { SessionCounters } from '../sqlite/sqlite-counters.ts';
 import type { PreparedStatement } from '../sqlite/sqlite-statement.ts';
 import type { ConnectionPool } from './engine-connections.ts';
 import type { Operation, Session } from './engine-session.ts';
@@ -215,7 +215,7 @@ export class CommitGroup {
       if (again) undo(session, operation, before);
       this.ended.push({ session, again });
     }
-    if (again) connection.disownCounters();
+    if (again) connection.counters.disown();
     this.members = [];
     this.connection = null;
     this.options.pool.giveBack(connection);

@@ -12,7 +12,7 @@ import {
 } from '../../sql/stream-state.ts';
 import type { EngineCommit, EngineTrace } from '../core/engine-protocol.ts';
 import type { Connection } from '../sqlite/sqlite-connection.ts';
-import type { SessionCounters } from '../sqlite/sqlite-runtime.ts';
+import type { SessionCounters } from '../sqlite/sqlite-counters.ts';
 
 /**
  * A generator that yields where it must wait: `park` for the writer, resumed with null or the error it waited in vain for;

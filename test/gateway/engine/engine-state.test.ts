@@ -142,6 +142,28 @@ describe('counters', () => {
     expect(answer.state).toBeNull();
   });
 
+  test('are those of the last statement on a connection that a stream comes back to, whatever ran on another meanwhile', async () => {
+    const { engine } = await openWriter();
+    const session = engine.openSession();
+    await session.sequence('CREATE TABLE t (id INTEGER PRIMARY KEY); CREATE TABLE l (c, r)', null);
+    await execute(session, 'INSERT INTO t VALUES (500)');
+    // Set on a reader, so that the writer meets the setting with the script, and takes another connection for it.
+    session.state = { ...session.state, settings: foreignKeysOff };
+    await session.sequence(
+      'CREATE TABLE n (id INTEGER PRIMARY KEY); INSERT INTO n VALUES (1), (2), (3)',
+      null,
+    );
+    session.state = { ...session.state, settings: [] };
+    for (const _ of [1, 2]) {
+      await execute(session, 'INSERT INTO l VALUES (changes(), last_insert_rowid())');
+      await execute(session, 'INSERT INTO t VALUES (NULL)');
+    }
+    expect(await rows(session, 'SELECT c, r FROM l')).toEqual([
+      [3n, 3n],
+      [1n, 501n],
+    ]);
+  });
+
   test('go back after statements, groups, batches and scripts, and stay with the stream between engines', async () => {
     const volume = new MemoryVolume();
     const { engine } = await openWriter({}, volume);
