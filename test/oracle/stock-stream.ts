@@ -18,6 +18,7 @@ const codes: Readonly<Record<number, string>> = {
   5: 'SQLITE_BUSY',
   6: 'SQLITE_LOCKED',
   8: 'SQLITE_READONLY',
+  11: 'SQLITE_CORRUPT',
   13: 'SQLITE_FULL',
   17: 'SQLITE_SCHEMA',
   18: 'SQLITE_TOOBIG',
@@ -31,7 +32,7 @@ const readonlyBegin = /^BEGIN\s+(?:(?:DEFERRED\s+)?TRANSACTION\s+)?READONLY$/i;
 const writesRows =
   /^(?:\s|\/\*.*?\*\/|--.*\n|\ufeff)*(?:(?:INSERT|UPDATE|DELETE|REPLACE)\b|WITH\b[\s\S]*\b(?:INSERT|REPLACE)\s+(?:OR\s+\w+\s+)?INTO\b|WITH\b[\s\S]*\)\s*(?:UPDATE|DELETE)\b)/i;
 /** A PRAGMA takes effect while SQLite prepares it; Sextant describes one without, so that its description is not compared. */
-export const settingPragma = /^(?:\s|\/\*.*?\*\/)*PRAGMA\b[\s\S]*[=(]/i;
+export const settingPragma = /^(?:\s|\/\*.*?\*\/)*(?:EXPLAIN\s+(?:QUERY\s+PLAN\s+)?)?PRAGMA\b[\s\S]*[=(]/i;
 /** What the authorizer calls writing; the fourth argument is the database. */
 const writeActions: ReadonlySet<number> = new Set([
   1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 23, 27, 28, 29, 30,
