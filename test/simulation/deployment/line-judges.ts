@@ -41,12 +41,12 @@ export abstract class LineJudges {
     this.durableIn(region, { epoch, vdl }, false);
   }
 
-  appendAnswered(region: string, node: NodeId, scls: readonly (readonly [PgId, Lsn])[]): void {
-    this.quorum.answered(this.world.nowUs, region, node, scls);
+  appendAnswered(reign: Epoch, node: NodeId, scls: readonly (readonly [PgId, Lsn])[]): void {
+    this.quorum.answered(this.world.nowUs, reign, node, scls);
   }
 
-  nodeLost(region: string, node: NodeId): void {
-    this.quorum.lost(region, node);
+  nodeLost(reign: Epoch, node: NodeId): void {
+    this.quorum.lost(reign, node);
   }
 
   quorumLost(region: string, epoch: Epoch, reason: string): void {

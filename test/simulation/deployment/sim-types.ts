@@ -103,10 +103,10 @@ export interface LineWitness {
   shipped(to: string, epoch: Epoch, vdl: Lsn): void;
   /** A secondary holds that this is durable in it. */
   secondaryDurable(region: string, epoch: Epoch, vdl: Lsn): void;
-  /** A node has answered its region's writer, and says how far it is in some groups. */
-  appendAnswered(region: string, node: NodeId, scls: readonly (readonly [PgId, Lsn])[]): void;
+  /** A node has answered the writer of a reign, and says how far it is in some groups. */
+  appendAnswered(reign: Epoch, node: NodeId, scls: readonly (readonly [PgId, Lsn])[]): void;
   /** The writer of a region lost a node. */
-  nodeLost(region: string, node: NodeId): void;
+  nodeLost(reign: Epoch, node: NodeId): void;
   /** The writer of a region gives its reign up for want of a quorum. */
   quorumLost(region: string, epoch: Epoch, reason: string): void;
 }

@@ -374,13 +374,25 @@ describe('quorum judge', () => {
   ) => {
     const judge = new QuorumJudge();
     for (const [atMs, node, scl] of answers)
-      judge.answered(1_000 * atMs, 'us-east-1', nodeId(`n${node}`), [[pgId(0), lsn(scl)]]);
-    for (const node of lost) judge.lost('us-east-1', nodeId(`n${node}`));
+      judge.answered(1_000 * atMs, epoch(2), nodeId(`n${node}`), [[pgId(0), lsn(scl)]]);
+    for (const node of lost) judge.lost(epoch(2), nodeId(`n${node}`));
     judge.reignEnded(1_000 * 10_000, 'us-east-1', epoch(2), 'as it says');
     return judge.violations();
   };
   const from = (atMs: number, scl: number, ...nodes: readonly number[]) =>
     nodes.map((node) => [atMs, node, scl] as const);
+
+  it('is content when what got on was the next reign, of another gateway of the region', () => {
+    const judge = new QuorumJudge();
+    for (const [atMs, scl] of [
+      [9_000, 1],
+      [9_900, 2],
+    ] as const)
+      for (const node of [1, 2, 3, 4])
+        judge.answered(1_000 * atMs, epoch(3), nodeId(`n${node}`), [[pgId(0), lsn(scl)]]);
+    judge.reignEnded(1_000 * 10_000, 'us-east-1', epoch(2), 'as it says');
+    expect(judge.violations()).toEqual([]);
+  });
 
   it('objects to the end of a reign whose nodes had just persisted more', () => {
     expect(ended([...from(0, 10, 1, 2, 3, 4), ...from(9_000, 20, 1, 2, 3, 4)])).toEqual([

@@ -17,9 +17,9 @@ export class QuorumJudge implements Judge {
   private readonly nodes = new Map<string, NodeWord>();
   private readonly found: string[] = [];
 
-  /** A node of `region` answered its writer. */
-  answered(atUs: number, region: string, node: NodeId, scls: readonly (readonly [PgId, Lsn])[]): void {
-    const word = this.word(region, node);
+  /** A node answered the writer of a reign: another gateway of the region may write already. */
+  answered(atUs: number, reign: Epoch, node: NodeId, scls: readonly (readonly [PgId, Lsn])[]): void {
+    const word = this.word(reign, node);
     word.up = true;
     for (const [pg, scl] of scls) {
       const before = word.scls.get(pg);
@@ -28,19 +28,19 @@ export class QuorumJudge implements Judge {
     }
   }
 
-  /** The writer of `region` cannot reach a node any more. */
-  lost(region: string, node: NodeId): void {
-    this.word(region, node).up = false;
+  /** The writer of a reign cannot reach a node any more. */
+  lost(reign: Epoch, node: NodeId): void {
+    this.word(reign, node).up = false;
   }
 
   /** The writer of `region` ends its reign, because it has no quorum as it says. */
   reignEnded(atUs: number, region: string, epoch: Epoch, reason: string): void {
     const sinceUs = atUs - 1_000 * (volumeLimits.quorumLostAfterMs - slackMs);
     const moving = [...this.nodes].filter(
-      ([name, word]) => name.startsWith(`${region}/`) && word.up && word.movedAtUs > sinceUs,
+      ([name, word]) => name.startsWith(`${epoch}/`) && word.up && word.movedAtUs > sinceUs,
     );
     if (moving.length < quorumLimits.writeQuorum) return;
-    const names = moving.map(([name]) => name).join(', ');
+    const names = moving.map(([name]) => name.slice(name.indexOf('/') + 1)).join(', ');
     this.found.push(
       `epoch ${epoch} of ${region} ended at ${atUs} us for want of a quorum (${reason}), while ${names} got on`,
     );
@@ -50,8 +50,8 @@ export class QuorumJudge implements Judge {
     return this.found;
   }
 
-  private word(region: string, node: NodeId): NodeWord {
-    const name = `${region}/${node}`;
+  private word(reign: Epoch, node: NodeId): NodeWord {
+    const name = `${reign}/${node}`;
     const known = this.nodes.get(name) ?? {
       scls: new Map<PgId, Lsn>(),
       movedAtUs: Number.NEGATIVE_INFINITY,

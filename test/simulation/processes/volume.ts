@@ -95,7 +95,7 @@ export class SimVolume implements RoleVolume, BranchVolume {
       },
     };
     const reign = new Reign({
-      region: this.witnessed(line),
+      region: this.witnessed(line, epoch),
       // The defect opens a gate that knows of no policy.
       start: { ...start, port, rpoMs: defects.has('ignores-rpo') ? null : start.rpoMs },
       engines: {
@@ -112,7 +112,7 @@ export class SimVolume implements RoleVolume, BranchVolume {
     if (defects.has('ignores-rpo')) reign.demand = () => undefined;
     const unwatch = this.links.watch({
       onNodeUp: () => undefined,
-      onNodeDown: (node) => line.nodeLost(region, node),
+      onNodeDown: (node) => line.nodeLost(epoch, node),
     });
     this.open = { reign, line, port, unwatch, executedAtMs: [] };
     line.primaryDurable(region, epoch, vdl);
@@ -205,8 +205,8 @@ export class SimVolume implements RoleVolume, BranchVolume {
   }
 
   /** This region's nodes; what they answer to the writer is told to the judges. */
-  private witnessed(line: LineWitness): NodeLinks {
-    const { links, region } = this;
+  private witnessed(line: LineWitness, epoch: Epoch): NodeLinks {
+    const { links } = this;
     return {
       get membership() {
         return links.membership;
@@ -219,7 +219,7 @@ export class SimVolume implements RoleVolume, BranchVolume {
       notify: (node, request) => links.notify(node, request),
       ask: (node, request, timeoutMs, done) =>
         links.ask(node, request, timeoutMs, (answer) => {
-          if (answer.kind === 'acked' && this.reign !== null) line.appendAnswered(region, node, answer.scls);
+          if (answer.kind === 'acked' && this.reign !== null) line.appendAnswered(epoch, node, answer.scls);
           done(answer);
         }),
     };
