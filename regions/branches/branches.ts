@@ -90,6 +90,7 @@ export async function makeBranch(request: BranchCreate, options: BranchesOptions
     if (below !== null) return below;
     return createBranch(now, {
       name,
+      from: branchName(request.from ?? mainBranch),
       parent,
       forkLsn,
       createdAtMs: Math.floor(runtime.wallUs() / 1_000),

@@ -37,6 +37,7 @@ const branchSchema = z.strictObject({
   origin: epochSchema,
   parent: epochSchema,
   forkLsn: lsnSchema,
+  leaves: epochSchema.exactOptional(),
   createdAtMs: z.number(),
   by: holderSchema,
 });

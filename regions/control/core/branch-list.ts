@@ -22,6 +22,8 @@ export interface Branch {
   readonly parent: Epoch;
   /** Where it left: what its parent's path holds up to here is the branch's, too. */
   readonly forkLsn: Lsn;
+  /** The origin of the branch that holds what lies just below it; left out where that is `main`. */
+  readonly leaves?: Epoch;
   /** Wall clock of whoever made it, in milliseconds. For people; nothing is decided by it. */
   readonly createdAtMs: number;
   /** The start of a gateway that `epoch` was allotted to; null until somebody has written to the branch. */
@@ -65,6 +67,20 @@ export const saidOf = <T extends { readonly name: string; readonly epoch: number
 export const branchNamed = (lines: Pick<Lines, 'branches'> | null, name: string): Branch | undefined =>
   branchesOf(lines).find((branch) => branch.name === name);
 
+/** Branches that leave a branch: what lies below them is part of it, so that it stays as long as they do. */
+export const branchesOn = (
+  lines: Pick<Lines, 'branches'>,
+  { origin }: Pick<Branch, 'origin'>,
+): readonly Branch[] => branchesOf(lines).filter(({ leaves }) => leaves === origin);
+
+/** The branch that a place on the path of `from` belongs to; undefined where that is `main`. */
+export function branchAt(lines: Pick<Lines, 'branches'>, from: string, at: Lsn): Branch | undefined {
+  const branch = branchNamed(lines, from);
+  if (branch === undefined || at > branch.forkLsn) return branch;
+  const below = branchesOf(lines).find(({ origin }) => origin === branch.leaves);
+  return below === undefined ? undefined : branchAt(lines, below.name, at);
+}
+
 /** The epoch whose reign writes `name` now; null where there is no such branch. */
 export function headOfBranch(lines: Lines, name: BranchName): Epoch | null {
   return name === mainBranch ? lines.epoch : (branchNamed(lines, name)?.epoch ?? null);
@@ -77,6 +93,7 @@ const sameBranch = (a: Branch | undefined, b: Branch): boolean =>
   a.origin === b.origin &&
   a.parent === b.parent &&
   a.forkLsn === b.forkLsn &&
+  a.leaves === b.leaves &&
   a.createdAtMs === b.createdAtMs &&
   a.by?.gateway === b.by?.gateway &&
   a.by?.incarnation === b.by?.incarnation;
@@ -123,6 +140,8 @@ export function checkBranchStep(before: Lines & { readonly holder: Holder | null
   const [branch] = changed;
   const allotted = branch === undefined ? allottedIn(before) : nextEpoch(before);
   assert(allottedIn(after) === allotted, `R70: ${allottedIn(after)} is said to be allotted, not ${allotted}`);
+  for (const one of gone)
+    assert(branchesOn(after, one).length === 0, `R69: ${one.name} went, and branches leave it`);
   if (branch === undefined) return;
   assert(branch.epoch === allotted, `R70: ${branch.name} took epoch ${branch.epoch}, not ${allotted}`);
   const was = branchNamed(before, branch.name);

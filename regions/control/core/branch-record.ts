@@ -5,7 +5,15 @@
  * a branch may acknowledge while that lease is valid and the record names the reign's epoch as the branch's.
  */
 import { type BranchName, type Epoch, type Lsn, mainBranch } from '../../../storage/core.ts';
-import { type Branch, branchesOf, branchLimits, branchNamed, nextEpoch } from './branch-list.ts';
+import {
+  type Branch,
+  branchAt,
+  branchesOf,
+  branchesOn,
+  branchLimits,
+  branchNamed,
+  nextEpoch,
+} from './branch-list.ts';
 import {
   type ControlRecord,
   type Holder,
@@ -26,14 +34,18 @@ export function createBranch(
   record: ControlRecord,
   by: {
     readonly name: BranchName;
+    /** The line of history on whose path the place lies. */
+    readonly from: BranchName;
     readonly parent: Epoch;
     readonly forkLsn: Lsn;
     readonly createdAtMs: number;
   },
 ): Transition {
-  const { name } = by;
+  const { from, ...place } = by;
+  const { name } = place;
   if (name === mainBranch || branchNamed(record, name) !== undefined) return exists(name);
   if (record.move !== null) return moveUnderWay(record.move);
+  if (from !== mainBranch && branchNamed(record, from) === undefined) return noBranch(record, from);
   const branches = branchesOf(record);
   if (branches.length >= branchLimits.branchesMax) {
     return refused(
@@ -43,16 +55,34 @@ export function createBranch(
     );
   }
   const allotted = nextEpoch(record);
-  const branch: Branch = { ...by, epoch: allotted, origin: allotted, by: null };
+  const below = branchAt(record, from, place.forkLsn);
+  const branch: Branch = {
+    ...place,
+    ...(below !== undefined && { leaves: below.origin }),
+    epoch: allotted,
+    origin: allotted,
+    by: null,
+  };
   return next(record, { allotted, branches: [...branches, branch] });
 }
 
-/** Takes a branch's name out of the record. What it alone holds is collected once nothing in retention needs it. */
+/**
+ * Takes a branch's name out of the record. What it alone holds is collected once nothing in retention needs it. Not while another
+ * branch leaves it: a region that does not have it yet would never get what lies below that one (R72).
+ */
 export function deleteBranch(record: ControlRecord, by: { readonly name: BranchName }): Transition {
   const { name } = by;
   if (name === mainBranch) return refused('main-branch', 'main is the database itself: it cannot be deleted');
-  if (branchNamed(record, name) === undefined) return noBranch(record, name);
-  const branches = branchesOf(record).filter((branch) => branch.name !== name);
+  const branch = branchNamed(record, name);
+  if (branch === undefined) return noBranch(record, name);
+  const above = branchesOn(record, branch).map((one) => one.name);
+  if (above.length > 0)
+    return refused(
+      'has-branches',
+      `${above.join(', ')} ${above.length === 1 ? 'leaves' : 'leave'} ${name} and cannot be without it: delete ` +
+        `${above.length === 1 ? 'that one' : 'those'} first (sextant branch delete ${above[0]})`,
+    );
+  const branches = branchesOf(record).filter((one) => one.name !== name);
   if (branches.length > 0) return next(record, { branches });
   const { branches: _, ...without } = record;
   return next(record, {}, without);

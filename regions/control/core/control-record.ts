@@ -116,6 +116,7 @@ export type RefusalCode =
   | 'too-many-branches'
   | 'no-branch'
   | 'main-branch'
+  | 'has-branches'
   | 'no-writer'
   | 'no-epoch'
   | 'no-rewind'

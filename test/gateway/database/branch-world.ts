@@ -62,6 +62,7 @@ export class BranchWorld {
     const store = this.world.store();
     const changed = await changeControl(store, ({ record }) =>
       createBranch(record, {
+        from: mainBranch,
         name: branchName(name),
         parent: epoch(head),
         forkLsn: vdl,

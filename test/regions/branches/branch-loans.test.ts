@@ -11,7 +11,7 @@ import {
 import type { BranchPlace } from '../../../regions/replication/core/branch-lanes.ts';
 import { isWritten, mayLend, owedBytes } from '../../../regions/replication/core/branch-loans.ts';
 import { type RegionReport, regionReportSchema } from '../../../regions/status/core/report.ts';
-import { branchName, epoch, lsn, regionId } from '../../../storage/redo/ids.ts';
+import { branchName, epoch, lsn, mainBranch, regionId } from '../../../storage/redo/ids.ts';
 import { eu, g1, g2, next, us } from '../control-records.ts';
 
 const ap = regionId('ap-northeast-1');
@@ -24,6 +24,7 @@ const written = next(
     next(
       createBranch(next(acquire(initialControlRecord(us), { region: us, holder: g1, lapsed: false })), {
         name: dev,
+        from: mainBranch,
         parent: epoch(1),
         forkLsn: lsn(100),
         createdAtMs: 7,

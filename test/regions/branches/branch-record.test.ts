@@ -36,7 +36,7 @@ const dev = branchName('dev');
 const stage = branchName('stage');
 
 const create = (record: ControlRecord, name = dev, parent = 1, at = 100): Transition =>
-  createBranch(record, { name, parent: epoch(parent), forkLsn: lsn(at), createdAtMs: 7 });
+  createBranch(record, { from: mainBranch, name, parent: epoch(parent), forkLsn: lsn(at), createdAtMs: 7 });
 
 const vacant = initialControlRecord(us);
 const held = next(acquire(vacant, { region: us, holder: g1, lapsed: false }));
@@ -248,4 +248,37 @@ describe('branches in the control record', () => {
       { numRuns: 300 },
     );
   });
+});
+
+test('a branch that another leaves is not deleted before that one (R69)', () => {
+  const at = (record: ControlRecord, name: string, from: string, forkLsn: number): ControlRecord =>
+    next(
+      createBranch(record, {
+        ...{ name: branchName(name), from: branchName(from), parent: epoch(1) },
+        ...{ forkLsn: lsn(forkLsn), createdAtMs: 7 },
+      }),
+    );
+  const onDev = at(branched, 'stage', 'dev', 150);
+  expect(deleteBranch(onDev, { name: dev })).toMatchObject({
+    ...{ kind: 'refused', code: 'has-branches' },
+    reason: expect.stringContaining('stage leaves dev'),
+  });
+  expect(
+    next(deleteBranch(next(deleteBranch(onDev, { name: stage })), { name: dev })).branches,
+  ).toBeUndefined();
+  // What leaves below where dev left is a branch of main, also when it was asked for from dev or from a branch of dev.
+  const below = at(at(onDev, 'low', 'dev', 100), 'lower', 'stage', 90);
+  expect(branchesOf(below).map(({ name, leaves }) => [name, leaves])).toEqual([
+    ['dev', undefined],
+    ['stage', 2],
+    ['low', undefined],
+    ['lower', undefined],
+  ]);
+  expect(at(onDev, 'mid', 'stage', 120).branches?.at(-1)?.leaves).toBe(2);
+  expect(decodeControlRecord(encodeControlRecord(onDev))).toEqual({ kind: 'record', record: onDev });
+  expect(
+    createBranch(branched, {
+      ...{ name: stage, from: branchName('gone'), parent: epoch(1), forkLsn: lsn(9), createdAtMs: 7 },
+    }),
+  ).toMatchObject({ kind: 'refused', code: 'no-branch' });
 });

@@ -202,6 +202,11 @@ describe('branches of two regions', { timeout: 60_000 }, () => {
 
   test('a branch that is deleted is shipped, reported and kept no longer, and its name begins anew', async () => {
     expect(await two.agent(us).serve({ kind: 'delete-branch', name: 'dev' })).toMatchObject({
+      code: 'HAS_BRANCHES',
+      message: expect.stringContaining('other leaves dev'),
+    });
+    await two.agent(us).serve({ kind: 'delete-branch', name: 'other' });
+    expect(await two.agent(us).serve({ kind: 'delete-branch', name: 'dev' })).toMatchObject({
       kind: 'branch',
       branch: { name: 'dev' },
     });

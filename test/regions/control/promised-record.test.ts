@@ -13,7 +13,7 @@ import {
 import { branchesFrom, mayLetGoTo, raisePromise } from '../../../regions/control/core/promised-record.ts';
 import { beginRewind } from '../../../regions/control/core/rewind-record.ts';
 import type { Held } from '../../../regions/control/core/survivors.ts';
-import { branchName, epoch, lsn } from '../../../storage/redo/ids.ts';
+import { branchName, epoch, lsn, mainBranch } from '../../../storage/redo/ids.ts';
 import { fork } from '../../storage/samples.ts';
 import { eu, g1, next, us } from '../control-records.ts';
 
@@ -23,7 +23,15 @@ const path: Held = { epoch: epoch(1), vdl: lsn(900), forks };
 const raise = (record: ControlRecord, upTo: number, by: Partial<{ region: string; path: Held }> = {}) =>
   raisePromise(record, { region: us, path, upTo: lsn(upTo), ...by });
 const branched = (at: number): ControlRecord =>
-  next(createBranch(held, { name: branchName('dev'), parent: epoch(1), forkLsn: lsn(at), createdAtMs: 7 }));
+  next(
+    createBranch(held, {
+      from: mainBranch,
+      name: branchName('dev'),
+      parent: epoch(1),
+      forkLsn: lsn(at),
+      createdAtMs: 7,
+    }),
+  );
 
 describe('R96: a promise', () => {
   it('is raised by the primary, on the path of its reign', () => {
@@ -105,7 +113,7 @@ describe('R96: a promise', () => {
             ? raise(record, at)
             : at < branchesFrom(record, path)
               ? null
-              : createBranch(record, { name: branchName(`b${index}`), ...place });
+              : createBranch(record, { from: mainBranch, name: branchName(`b${index}`), ...place });
           if (outcome?.kind === 'next') record = outcome.record;
           for (const { forkLsn } of record.branches ?? [])
             expect(mayLetGoTo(record, path)).toBeLessThanOrEqual(forkLsn);

@@ -21,7 +21,7 @@ import {
   renewalsSeen,
   staleness,
 } from '../../../regions/control/core/record-claims.ts';
-import { branchName, epoch, lsn, regionId } from '../../../storage/redo/ids.ts';
+import { branchName, epoch, lsn, mainBranch, regionId } from '../../../storage/redo/ids.ts';
 import { next } from '../control-records.ts';
 
 const [us, eu, ap] = [regionId('us-east-1'), regionId('eu-west-1'), regionId('ap-northeast-1')];
@@ -196,8 +196,8 @@ describe('a holder is alive', () => {
   test('not by operators who make and delete branches or take regions in meanwhile', () => {
     const place = { parent: epoch(0), forkLsn: lsn(0), createdAtMs: 1 };
     const [dev, test] = [branchName('dev'), branchName('test')];
-    const first = next(createBranch(heldBy(us), { ...place, name: dev }));
-    const second = next(createBranch(first, { ...place, name: test }));
+    const first = next(createBranch(heldBy(us), { from: mainBranch, ...place, name: dev }));
+    const second = next(createBranch(first, { from: mainBranch, ...place, name: test }));
     const third = next(deleteBranch(second, { name: dev }));
     const fourth = next(setRegions(third, [us, eu]));
     const seen = [heldBy(us), first, second, third, fourth].map((record, at) => view(10 + at, record));

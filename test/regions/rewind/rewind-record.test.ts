@@ -21,7 +21,7 @@ import {
 } from '../../../regions/control/core/control-record.ts';
 import { renewalsSeen } from '../../../regions/control/core/record-claims.ts';
 import { beginRewind, endRewind } from '../../../regions/control/core/rewind-record.ts';
-import { branchName, epoch, lsn } from '../../../storage/redo/ids.ts';
+import { branchName, epoch, lsn, mainBranch } from '../../../storage/redo/ids.ts';
 import { eu, g1, g2, next, us } from '../control-records.ts';
 
 const to = { epoch: epoch(1), lsn: lsn(100) };
@@ -102,7 +102,13 @@ describe('R75: a rewind in the control record', () => {
 
   test('takes its epoch above those of branches, and says which one of main was before', () => {
     const branched = next(
-      createBranch(held, { name: branchName('dev'), parent: epoch(1), forkLsn: lsn(9), createdAtMs: 7 }),
+      createBranch(held, {
+        from: mainBranch,
+        name: branchName('dev'),
+        parent: epoch(1),
+        forkLsn: lsn(9),
+        createdAtMs: 7,
+      }),
     );
     const reigned = next(reignOfBranch(branched, { name: branchName('dev'), holder: g1 }));
     const after = next(begin(reigned));

@@ -1,6 +1,6 @@
 /** Branches of several regions: made, written, moved and deleted under faults; and what is broken on purpose about them. */
 import { describe, expect, it } from 'vitest';
-import { branchesInRegions, collectedBranches } from '../deployment/scenarios.ts';
+import { branchesInRegions, branchesUnheard, collectedBranches } from '../deployment/scenarios.ts';
 import { allWell, objectors, slow } from './running.ts';
 
 describe('a deployment with branches', { retry: 0 }, () => {
@@ -27,6 +27,15 @@ describe('a deployment with branches', { retry: 0 }, () => {
       expect(branches).toBeGreaterThan(12);
       expect(branchAcked).toBeGreaterThan(20);
       expect(refilled).toBeGreaterThan(0);
+    },
+  );
+
+  it(
+    'has each of them in each region in the end, also those that left another branch while the region was away (R69)',
+    slow,
+    async () => {
+      const { branches } = await allWell(branchesUnheard, [0, 3]);
+      expect(branches).toBeGreaterThan(8);
     },
   );
 });
