@@ -124,7 +124,7 @@ export class RegionAgent {
       sight: this.sight,
       looked: (reading) => this.looked(reading),
       me: () => this.survivor(),
-      following: () => this.receiving?.following ?? false,
+      tellView: () => this.view.heard({ kind: 'region', ...this.standing }, runtime.nowMs()),
       neighbours: () => this.neighbours(),
       highestEpoch: () => this.nodes.highestEpoch,
       forkOf: (reign) => this.nodes.forksTo(reign).at(-1)?.forkLsn ?? null,

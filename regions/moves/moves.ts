@@ -25,7 +25,11 @@ import {
   staleness,
 } from '../control/core/record-claims.ts';
 import type { FailoverVerdict } from '../control/core/survivors.ts';
-import { alreadyPrimary, switchoverProblem } from '../control/core/switchover-rules.ts';
+import {
+  alreadyPrimary,
+  type SwitchoverRefusal,
+  switchoverProblem,
+} from '../control/core/switchover-rules.ts';
 import { reportLimits } from '../status/core/report-limits.ts';
 import {
   beginMove,
@@ -59,8 +63,8 @@ export interface MovesOptions extends JudgeOptions, FailoverSight {
   readonly sight: ControlSight;
   /** A look at the store brought this: the agent acts on a record, and the challenger's clock runs from now. */
   readonly looked: (reading: ControlReading) => void;
-  /** Whether this region receives from a primary that was heard lately. */
-  readonly following: () => boolean;
+  /** Tells the view how this region stands at this moment: it is judged by the word that everybody hears, and by no older one. */
+  readonly tellView: () => void;
   readonly neighbours: () => Neighbours;
   /** The highest epoch that this region's nodes know of. */
   readonly highestEpoch: () => number;
@@ -127,15 +131,23 @@ export class Moves {
     this.runs.clear();
   }
 
+  /** Refuses what will not pass by waiting, and else begins: by waiting for a target that is about to be ready. */
   async switchover(): Promise<Operation | Refused> {
     const record = await this.readRecord();
     if ('code' in record) return record;
     if (!isMember(record, this.options.region)) return notMember(this.options.region);
-    const { region, view, following, runtime } = this.options;
-    const question = { ...view.switchoverQuestion(region, record, runtime.nowMs()), following: following() };
-    const refusal = switchoverProblem(question) ?? this.underWay('switchover');
-    if (refusal !== null) return refusal;
-    return this.begin('switchover', record, null);
+    const moving = this.underWay('switchover');
+    if (moving !== null) return moving;
+    const unready = this.unready(record);
+    if (unready?.passes === false) return { code: unready.code, message: unready.message };
+    return this.begin('switchover', record, { wish: null, waits: unready !== null });
+  }
+
+  /** Why a switchover to this region may not begin by that record. */
+  private unready(record: ControlRecord): SwitchoverRefusal | null {
+    const { region, view, tellView, runtime } = this.options;
+    tellView();
+    return switchoverProblem(view.switchoverQuestion(region, record, runtime.nowMs()));
   }
 
   /**
@@ -154,7 +166,7 @@ export class Moves {
     if (refusal !== null) return refusal;
     const moving = this.underWay('failover');
     if (moving !== null) return moving;
-    return this.begin('failover', record, wish, automatic);
+    return this.begin('failover', record, { wish, automatic });
   }
 
   /** Gives a move up, where that is safe: until the target has taken over. */
@@ -214,13 +226,16 @@ export class Moves {
   private begin(
     kind: Operation['kind'],
     record: ControlRecord,
-    wish: FailoverWish | null,
-    automatic = false,
+    {
+      wish,
+      automatic = false,
+      waits = false,
+    }: { readonly wish: FailoverWish | null; readonly automatic?: boolean; readonly waits?: boolean },
   ): Operation {
     const { region, runtime } = this.options;
     const random = Math.floor(runtime.random() * 2 ** 48).toString(16);
     const id = `${region}.${random.padStart(12, '0')}`;
-    const step = beginMove({ id, kind, target: region, from: record.primary }, runtime.nowMs());
+    const step = beginMove({ id, kind, target: region, from: record.primary }, runtime.nowMs(), waits);
     return this.drive(step, wish, automatic);
   }
 
@@ -304,6 +319,7 @@ export class Moves {
       lapsed: seen !== null && (seen.record.holder === null || challenger.mayChallenge(seen.seq, nowMs)),
       better: better?.region ?? null,
       vdl: me().held?.vdl ?? zeroLsn,
+      unready: seen !== null && run.move.phase === 'waiting-for-target' ? this.unready(seen.record) : null,
       writing: epochs.length === 0 ? null : (Math.max(...epochs) as Epoch),
     });
   }

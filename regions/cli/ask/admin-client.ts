@@ -289,7 +289,28 @@ async function firstAlive(urls: readonly string[]): Promise<string | undefined> 
   return urls[0];
 }
 
-/** URL of a gateway of `region` that lives. @throws CliError listing the regions there are. */
+/**
+ * What is run with a deployment's files is not sent to another one that listens at the same address: SQL names no deployment, so
+ * the gateway is asked first. One that does not answer is told of by who sends to it.
+ * @throws CliError with the code OTHER_CLUSTER.
+ */
+async function checkMeant({ cluster, secret }: Deployment, gateway: string): Promise<void> {
+  const headers = { authorization: `Bearer ${secret}`, 'x-sextant-cluster': cluster };
+  const answer = await ask(gateway, '/v1/status', headers);
+  if (answer.kind !== 'refused') return;
+  if (answer.code === 'OTHER_CLUSTER') throw new CliError(answer.message, answer.code);
+  if (answer.status === 401)
+    throw new CliError(
+      `${gateway} does not know the secret of the deployment ${cluster}: another deployment listens at this address. Name the data ` +
+        'directory of the one that is meant (--data), or its address (--url); if it should listen here, stop the other one first.',
+      'OTHER_CLUSTER',
+    );
+}
+
+/**
+ * URL of a gateway of `region` that lives, and is one of the deployment that is meant.
+ * @throws CliError listing the regions there are.
+ */
 export async function gatewayOf(target: Target, region: string): Promise<string> {
   const known = target.endpoints.find((endpoint) => endpoint.region === region);
   if (known?.headless === true)
@@ -298,7 +319,10 @@ export async function gatewayOf(target: Target, region: string): Promise<string>
       target.endpoints.flatMap((other) => (other.headless ? [] : [other.region])),
     );
   const alive = await firstAlive(known?.gateways.map(({ url }) => url) ?? []);
-  if (alive !== undefined) return alive;
+  if (alive !== undefined) {
+    if (target.local !== undefined) await checkMeant(target.local, alive);
+    return alive;
+  }
   if (target.local !== undefined) throw unknownRegion(region, target.local.regions);
   const regions = await regionsOf(target);
   const found = regions.find(({ name }) => name === region);

@@ -4,6 +4,8 @@ import { defaultLeaseLimits } from './lease.ts';
 export const moveLimits = {
   /** A switchover that has not drained and caught up by then is given up and the old primary continues. */
   switchoverMs: 30_000,
+  /** So long a switchover waits for a target that is about to be ready, before anything is changed: longer than joining takes. */
+  switchoverTargetMs: 10_000,
   /** How far a target may lag for a switchover to begin: it has to catch up while writes are held. */
   switchoverLagMsMax: 5_000,
   /**

@@ -13,7 +13,9 @@ export interface SwitchoverQuestion {
   readonly record: ControlRecord;
   /** A gateway of the primary that says it writes, heard lately; null when none does. */
   readonly writer: string | null;
-  /** The target receives from a primary that was heard lately. */
+  /** The agent of the primary was heard lately. */
+  readonly primaryHeard: boolean;
+  /** The target receives from a primary that was heard lately, in its newest reign. */
   readonly following: boolean;
   /** Age of the oldest commit that the target lacks; null while unknown. */
   readonly lagMs: number | null;
@@ -38,11 +40,13 @@ export interface SwitchoverRefusal {
   readonly code: SwitchoverCode;
   /** For an operator, with the way out. */
   readonly message: string;
+  /** It is expected to pass by itself: a switchover waits for that, up to `moveLimits.switchoverTargetMs`. */
+  readonly passes: boolean;
 }
 
 /** @returns why a switchover to the target is refused now; null when it may begin. */
 export function switchoverProblem(question: SwitchoverQuestion): SwitchoverRefusal | null {
-  const { target, record, writer, following, lagMs, stalledMs } = question;
+  const { record, target, writer, primaryHeard } = question;
   const { primary, move } = record;
   if (primary === target) return alreadyPrimary(record);
   if (move !== null)
@@ -51,30 +55,56 @@ export function switchoverProblem(question: SwitchoverQuestion): SwitchoverRefus
       `${move.kind} ${move.id} to ${move.to} is under way: wait for its end, or give it up with \`sextant cancel ${move.id}\``,
     );
   if (writer === null || record.holder === null)
-    return refusal('NO_WRITER', `${primary} has no writer to take over from; if it is lost, use a failover`);
+    // A region that is lost gets no writer, and its operator is not kept waiting for one.
+    return refusal(
+      'NO_WRITER',
+      `${primary} has no writer to take over from; if it is lost, use a failover`,
+      primaryHeard && record.holder !== null,
+    );
+  return couldWrite(question) ?? notLevel(question);
+}
+
+/** Why a target that could write does not follow closely enough; null when it does. All of it passes while redo arrives. */
+function notLevel({
+  target,
+  record: { primary },
+  following,
+  lagMs,
+  stalledMs,
+}: SwitchoverQuestion): SwitchoverRefusal | null {
   if (!following)
     return refusal(
       'TARGET_NOT_READY',
       `${target} is not receiving from ${primary}. It joins by itself once the two hear each other; if it does not within a few seconds, ` +
         '`sextant status` says what is wrong with it',
+      true,
     );
-  const mute = couldWrite(question);
-  if (mute !== null) return mute;
   if (stalledMs > 0)
     return refusal(
       'TARGET_BEHIND',
       `${target} has stored nothing for ${Math.round(stalledMs)} ms and lacks redo that is durable in ${primary}; ` +
         'its lane begins anew by itself, and a switchover may begin once it gets on',
+      true,
     );
-  if (lagMs === null || lagMs > moveLimits.switchoverLagMsMax) {
+  if (lagsBehind({ following, stalledMs, lagMs })) {
     const how = lagMs === null ? 'how far it is behind is not known yet' : `it is ${lagMs} ms behind`;
     return refusal(
       'TARGET_BEHIND',
       `${target} is not close enough: ${how}; a switchover begins at ${moveLimits.switchoverLagMsMax} ms or less. ` +
         'Wait until it has caught up: `sextant status` shows its lag',
+      true,
     );
   }
   return null;
+}
+
+/** Whether a secondary is too far behind to serve or to take over: the one rule of `status`, of readiness and of switchovers. */
+export function lagsBehind({
+  following,
+  stalledMs,
+  lagMs,
+}: Pick<SwitchoverQuestion, 'following' | 'stalledMs' | 'lagMs'>): boolean {
+  return !following || stalledMs > 0 || lagMs === null || lagMs > moveLimits.switchoverLagMsMax;
 }
 
 /** @returns why the target could not write if it were primary, whatever the move; null when it could. */
@@ -113,6 +143,6 @@ export function alreadyPrimary(record: ControlRecord): SwitchoverRefusal {
   );
 }
 
-function refusal(code: SwitchoverCode, message: string): SwitchoverRefusal {
-  return { code, message };
+function refusal(code: SwitchoverCode, message: string, passes = false): SwitchoverRefusal {
+  return { code, message, passes };
 }

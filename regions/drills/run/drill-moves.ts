@@ -58,7 +58,12 @@ async function moveTo(
       if (begun.kind === 'begun') {
         onBegun(begun.operation);
         say(`${kind} to ${to} begins`);
-        return { operation: await followed(target, begun.operation, signal), askedAtMs };
+        const operation = await moveEnded(target, begun.operation, signal);
+        if (operation.state === 'done') return { operation, askedAtMs };
+        if (!gaveUpWaiting(operation)) throw failure(operation);
+        why = failure(operation).message;
+        say(why);
+        continue;
       }
       const reason = begun.kind === 'refused' ? `${begun.code}: ${begun.message}` : begun.message;
       if (reason !== why) say(`${kind} to ${to} is not taken yet: ${reason}`);
@@ -86,14 +91,13 @@ export async function moveEnded(
   return operation;
 }
 
-async function followed(target: DrillTarget, begun: Operation, signal: AbortSignal): Promise<Operation> {
-  const operation = await moveEnded(target, begun, signal);
-  if (operation.state === 'failed')
-    throw new Error(
-      `the ${operation.kind} failed: ${operation.error?.code ?? ''} ${operation.error?.message ?? ''}`.trim(),
-    );
-  return operation;
+/** It waited for its target in vain, for a reason that passes, and changed nothing. */
+function gaveUpWaiting({ phases, error }: Operation): boolean {
+  return phases.every(({ name }) => name === 'waiting-for-target') && passing.has(error?.code ?? '');
 }
+
+const failure = ({ kind, error }: Operation): Error =>
+  new Error(`the ${kind} failed: ${error?.code ?? ''} ${error?.message ?? ''}`.trim());
 
 /** A planned move. */
 export const switchOver = (target: DrillTarget, to: string, watch: MoveWatch): Promise<MoveMade> =>

@@ -9,11 +9,20 @@ import type { Epoch, Lsn, RegionId } from '../../../storage/core.ts';
 import type { ControlView } from '../../control/core/control-port.ts';
 import type { ControlRecord, Move, MoveKind } from '../../control/core/control-record.ts';
 import { moveLimits } from '../../control/core/move-limits.ts';
-import { isAlive, moveGone, type Renewals, renewalsSeen } from '../../control/core/record-claims.ts';
+import {
+  formatAge,
+  isAlive,
+  moveGone,
+  type Renewals,
+  renewalsSeen,
+} from '../../control/core/record-claims.ts';
+import type { SwitchoverRefusal } from '../../control/core/switchover-rules.ts';
 import { isHolderFenced } from './region-fence.ts';
 
 /** In the order they may come; `ended` is the last. As `GET /v1/operations/{id}` names them. */
 export type MovePhase =
+  /** Switchover: the target, or the writer to take over from, is about to be ready. Nothing has been changed. */
+  | 'waiting-for-target'
   /** Switchover: the record is being changed to say that it begins. */
   | 'preparing'
   /** The old writer holds new writes and finishes open ones, until it releases with its last LSN. */
@@ -48,6 +57,8 @@ export type MoveEvent =
       readonly vdl: Lsn;
       /** The newest epoch in which a gateway of the target is heard to write; null when none is. */
       readonly writing: Epoch | null;
+      /** Why a switchover may not begin yet; null when it may. Looked at while it waits for its target. */
+      readonly unready: SwitchoverRefusal | null;
     }
   /** The change that was asked for has taken effect, as this revision. */
   | { readonly kind: 'changed'; readonly view: ControlView }
@@ -114,15 +125,19 @@ type Of<K extends EventKind> = Extract<MoveEvent, { readonly kind: K }>;
 type Cell<K extends EventKind> = (move: MoveState, event: Of<K>, nowMs: number) => MoveStep;
 type Table = { readonly [P in MovePhase]: { readonly [K in EventKind]: Cell<K> } };
 
-/** Begins a move from a record that was read just now. */
+/**
+ * Begins a move from a record that was read just now.
+ * @param waits a switchover waits for its target first.
+ */
 export function beginMove(
   about: Pick<MoveState, 'id' | 'kind' | 'target' | 'from'>,
   nowMs: number,
+  waits = false,
 ): MoveStep {
   const { kind } = about;
   const move: MoveState = {
     ...about,
-    phase: kind === 'switchover' ? 'preparing' : 'waiting-for-lease',
+    phase: kind === 'failover' ? 'waiting-for-lease' : waits ? 'waiting-for-target' : 'preparing',
     isGuarded: false,
     begunAtMs: nowMs,
     deadlineMs: nowMs + limitMs(kind),
@@ -135,7 +150,7 @@ export function beginMove(
     why: null,
     outcome: null,
   };
-  return { move, effects: kind === 'switchover' ? [{ kind: 'begin' }] : [] };
+  return { move, effects: kind === 'switchover' && !waits ? [{ kind: 'begin' }] : [] };
 }
 
 /**
@@ -237,6 +252,20 @@ function leftRecord(move: MoveState, record: ControlRecord, nowMs: number): Move
   }
   return fail(move, 'ABORTED', moveGone({ ...move, to: move.target }, record));
 }
+
+/** What will not pass by waiting ends it at once; the rest once its time is over. */
+const targetLook: Cell<'looked'> = (move, { unready, view }, nowMs) => {
+  const from = view?.record.primary ?? move.from;
+  if (unready === null) {
+    const deadlineMs = nowMs + moveLimits.switchoverMs;
+    return stay({ ...move, from, phase: 'preparing', deadlineMs }, [{ kind: 'begin' }]);
+  }
+  const { code, message, passes } = unready;
+  if (!passes) return fail(move, code, message);
+  const waitedMs = nowMs - move.begunAtMs;
+  if (waitedMs < moveLimits.switchoverTargetMs) return stay({ ...move, from });
+  return fail(move, code, `${message}. Waited ${formatAge(waitedMs)} for that; nothing was changed`);
+};
 
 const drainLook: Cell<'looked'> = (move, event, nowMs) => {
   const record = recordSince(move, event);
@@ -362,6 +391,14 @@ const giveUpLook: Cell<'looked'> = (move, event, nowMs) => {
 };
 
 const table: Table = {
+  'waiting-for-target': {
+    looked: targetLook,
+    changed: ignore,
+    refused: ignore,
+    unavailable: ignore,
+    fenced: ignore,
+    cancelled: stopCancelled,
+  },
   preparing: {
     looked: ignore,
     changed: (move, { view }, nowMs) => {

@@ -4,12 +4,13 @@ import type { BranchStatus } from '../../branches/core/branch-request.ts';
 import { type ControlRecord, policyOf, regionsOf } from '../../control/core/control-record.ts';
 import { whyNotAutomatic } from '../../control/core/policy.ts';
 import type { Survivor } from '../../control/core/survivors.ts';
-import type { SwitchoverQuestion } from '../../control/core/switchover-rules.ts';
+import { lagsBehind, type SwitchoverQuestion } from '../../control/core/switchover-rules.ts';
 import type { Backups } from './backup-report.ts';
 import { branchStatuses, mainStatus } from './branch-status.ts';
 import type { ClusterStatus, FailoverStatus, HoldStatus, RegionStatus } from './cluster-status.ts';
 import { openBranches } from './database-report.ts';
 import { newsOf, writerAmong } from './gateway-news.ts';
+import { followsReign } from './reign-following.ts';
 import type { GatewayReport, NodeReport, RegionReport, Report } from './report.ts';
 import { reportLimits } from './report-limits.ts';
 import { versionsOf } from './versions.ts';
@@ -148,13 +149,25 @@ export class ClusterView {
       target,
       record,
       writer: writer?.gateway ?? null,
-      following: report?.following ?? false,
+      primaryHeard: this.region(record.primary, nowMs) !== null,
+      following: this.follows(report, record, writer),
       lagMs: this.lag(target, this.regionReports.get(target)?.report ?? null, nowMs).lagMs,
       stalledMs: this.stalledMs(target, nowMs),
       writableNodes: this.writableNodes(target, nowMs) ?? 0,
       gateways: this.gateways(target, nowMs).length,
       headless: isHeadless(report, this.gateways(target, nowMs)),
     };
+  }
+
+  /** See `followsReign`. */
+  private follows(
+    report: RegionReport | null,
+    record: ControlRecord | null,
+    writer: GatewayReport | null,
+  ): boolean {
+    const primary = record?.primary ?? null;
+    const ships = primary === null ? null : this.lastReport(primary);
+    return report !== null && followsReign(report, primary, ships, writer);
   }
 
   /** What the gateway that writes in the primary region said last, and when; null while none does. */
@@ -293,6 +306,8 @@ export class ClusterView {
     const stalledMs = Math.round(this.stalledMs(name, nowMs));
     const trouble = report?.trouble ?? suspension(writer);
     const needsImages = primary ? undefined : this.laneTo(name, nowMs)?.needsImages;
+    const reigns = writerAmong(this.gateways(this.recordNow?.primary ?? '', nowMs));
+    const following = this.follows(report, this.recordNow, reigns);
     const role = report === null ? 'offline' : primary ? 'primary' : 'secondary';
     const ready =
       role === 'offline'
@@ -301,11 +316,7 @@ export class ClusterView {
           ? writer !== null &&
             writer.suspendedMs === undefined &&
             (this.hold(nowMs)?.forMs ?? 0) < reportLimits.heldMs
-          : (report?.following ?? false) &&
-            stalledMs === 0 &&
-            needsImages === undefined &&
-            lag.lagMs !== null &&
-            lag.lagMs < reportLimits.readyLagMs;
+          : needsImages === undefined && !lagsBehind({ following, stalledMs, lagMs: lag.lagMs });
     return {
       name,
       role,

@@ -3,8 +3,6 @@
 export const reportLimits = {
   /** A secondary that has not been heard for this long is offline. */
   offlineAfterMs: 3_000,
-  /** A secondary that lags more than this is not ready to serve or to take over. */
-  readyLagMs: 5_000,
   /** A writer whose answers have waited for other regions for so long is not ready: writes stand still. */
   heldMs: 3_000,
   /** How often agents and gateways tell everybody how they are, while that changes. */

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { bodyFacts } from '../../../gateway/postgres/sql/core/body-words.ts';
 import { factsOf } from '../../../gateway/postgres/sql/core/statement-facts.ts';
 
 const one = (sql: string) => {
@@ -100,12 +101,32 @@ describe('what cannot be given to one client of a shared engine', () => {
     ["SELECT set_config('synchronous_commit', 'off', false)"],
     ['DO $$ BEGIN SET LOCAL synchronous_commit = off; END $$'],
     ["UPDATE pg_settings SET setting = 'off' WHERE name = 'synchronous_commit'"],
+    ['DO $$ BEGIN NOTIFY a; END $$'],
+    ["DO $$ BEGIN IF true THEN /* now */ notify a, 'b'; END IF; END $$"],
+    ['DO $$ DECLARE n int; BEGIN -- first\n NOTIFY a; END $$'],
+    ["DO 'BEGIN NOTIFY a; END'"],
+    ["DO $$ BEGIN EXECUTE 'NOTIFY a'; END $$"],
+    ["DO $$ BEGIN EXECUTE format('NOTIFY %I', 'a'); END $$"],
+    ["DO $$ BEGIN PERFORM pg_notify('a', 'b'); END $$"],
+    [
+      "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN PERFORM pg_catalog.pg_notify('a', ''); RETURN NEW; END $f$",
+    ],
+    ['CREATE OR REPLACE PROCEDURE p() LANGUAGE sql AS $$ NOTIFY a $$'],
+    ["DO $$ BEGIN COPY t FROM '/etc/passwd'; END $$"],
+    ["DO $$ BEGIN EXECUTE 'COPY t (a) FROM ''/pglite/data/PG_VERSION'''; END $$"],
+    ["CREATE FUNCTION f() RETURNS void LANGUAGE sql AS $$ COPY t TO PROGRAM 'sh' $$"],
   ])('%s is refused, with a way out', (sql) => {
     expect(one(sql).refusal).toMatchObject({ code: '0A000', hint: expect.stringMatching(/\.$/) });
   });
 
   test.each([
     ["SELECT 'LISTEN a'"],
+    ["DO $$ BEGIN RAISE NOTICE 'notify everybody'; END $$"],
+    ['DO $$ DECLARE notify boolean; copy text; BEGIN notify := true; END $$'],
+    ['DO $$ BEGIN -- NOTIFY a;\n UPDATE t SET notify = true; END $$'],
+    ['DO $$ BEGIN UPDATE t SET pg_notify = 1; END $$'],
+    ["DO $$ BEGIN INSERT INTO copy SELECT a FROM t WHERE b = 'c'; END $$"],
+    ['CREATE TABLE t (notify boolean, pg_notify int)'],
     ['SELECT 1 AS listen'],
     ["SET client_encoding TO 'UTF8'"],
     ["SET NAMES 'utf-8'"],
@@ -225,4 +246,18 @@ test('a text of a megabyte is looked at in well under a second', () => {
   expect(one(`SELECT E'${"\\'".repeat(500_000)}'`).class).toBe('read');
   expect(factsOf(`SELECT ${'$a'.repeat(300_000)}`)).toHaveLength(1);
   expect(performance.now() - began).toBeLessThan(5_000);
+});
+
+test('the time to read a body grows with its length, whatever is in it', () => {
+  const cpuMs = (text: string): number => {
+    const before = process.cpuUsage();
+    bodyFacts(text);
+    const { user } = process.cpuUsage(before);
+    return user / 1_000;
+  };
+  for (const piece of ["EXECUTE 'COPY t ", '/* ', '"', '; notify ', "'"]) {
+    const [short, long] = [piece.repeat(20_000), piece.repeat(200_000)];
+    bodyFacts(short);
+    expect(cpuMs(long)).toBeLessThan(40 * cpuMs(short) + 100);
+  }
 });

@@ -24,6 +24,7 @@ const may: SwitchoverQuestion = {
   target: eu,
   record: held,
   writer: 'g1',
+  primaryHeard: true,
   following: true,
   lagMs: moveLimits.switchoverLagMsMax,
   stalledMs: 0,

@@ -50,6 +50,7 @@ const looked = (change: Partial<Extract<MoveEvent, { kind: 'looked' }>> = {}): M
   better: null,
   vdl: lsn(90),
   writing: null,
+  unready: null,
   ...change,
 });
 const begin = (kind: MoveState['kind']): MoveState =>
@@ -71,6 +72,31 @@ const rows: readonly Row[] = [
     'draining',
     [],
   ],
+  [
+    'the target is about to be ready',
+    in_('switchover', 'waiting-for-target'),
+    looked({ unready: { code: 'TARGET_BEHIND', message: 'x', passes: true } }),
+    'waiting-for-target',
+    [],
+    moveLimits.switchoverTargetMs - 1,
+  ],
+  ['the target is ready', in_('switchover', 'waiting-for-target'), looked(), 'preparing', ['begin']],
+  [
+    'the target is not ready in time',
+    in_('switchover', 'waiting-for-target'),
+    looked({ unready: { code: 'TARGET_BEHIND', message: 'x', passes: true } }),
+    'ended',
+    [],
+    moveLimits.switchoverTargetMs,
+  ],
+  [
+    'waiting does not help the target any more',
+    in_('switchover', 'waiting-for-target'),
+    looked({ unready: { code: 'TARGET_NOT_READY', message: 'x', passes: false } }),
+    'ended',
+    [],
+  ],
+  ['it is cancelled', in_('switchover', 'waiting-for-target'), { kind: 'cancelled' }, 'ended', []],
   [
     'it is refused',
     in_('switchover', 'preparing'),

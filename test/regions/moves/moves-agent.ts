@@ -23,6 +23,7 @@ import type { Operation } from '../../../regions/moves/core/operations.ts';
 import { MoveTraces } from '../../../regions/moves/move-traces.ts';
 import { Moves } from '../../../regions/moves/moves.ts';
 import { ClusterView } from '../../../regions/status/core/cluster-view.ts';
+import type { RegionReport } from '../../../regions/status/core/report.ts';
 import { machine } from '../../../storage/process/runtime.ts';
 import { epoch, lsn, regionId } from '../../../storage/redo/ids.ts';
 import type { SpanFact } from '../../../telemetry/index.ts';
@@ -105,7 +106,7 @@ export class Agent implements ControlStore {
         primaryVdl: this.primaryVdl,
         levelMsAgo: this.levelMsAgo,
       }),
-      following: () => this.following,
+      tellView: () => this.tellsOfItself(),
       neighbours: () => ({ heard: [ap], silent: [us] }),
       highestEpoch: () => 1,
       forkOf: () => this.fork,
@@ -187,9 +188,15 @@ export class Agent implements ControlStore {
   reports(change: {
     readonly lagMs?: number;
     readonly usPhase?: 'writing' | 'reading';
+    readonly usEpoch?: number;
     readonly eu?: null | { phase: 'writing' | 'reading'; epoch: number | null };
   }): void {
-    const { lagMs = 40, usPhase = 'writing', eu: target = { phase: 'reading', epoch: null } } = change;
+    const {
+      lagMs = 40,
+      usPhase = 'writing',
+      usEpoch = 1,
+      eu: target = { phase: 'reading', epoch: null },
+    } = change;
     const numbers = { v: 1 as const, epoch: 1, vdl: 90, primaryVdl: 100, sentAtMs: 0 };
     const region = {
       ...numbers,
@@ -225,9 +232,23 @@ export class Agent implements ControlStore {
       },
       nowMs,
     );
-    this.view.heard({ ...region, region: eu, following: true, lag: [] }, nowMs);
-    this.view.heard({ ...gateway, region: us, phase: usPhase, epoch: 1 }, nowMs);
+    this.tellSelf = () => ({
+      ...region,
+      region: eu,
+      following: this.following,
+      followed: this.followed,
+      lag: [],
+    });
+    this.tellsOfItself();
+    this.view.heard({ ...gateway, region: us, phase: usPhase, epoch: usEpoch }, nowMs);
     if (target !== null) this.view.heard({ ...gateway, region: eu, ...target }, nowMs);
+  }
+
+  /** The newest report of eu-west-1, made of what it knows now. */
+  private tellSelf: (() => RegionReport & { readonly kind: 'region' }) | null = null;
+
+  private tellsOfItself(): void {
+    if (this.tellSelf !== null) this.view.heard(this.tellSelf(), performance.now());
   }
 
   read(done: (reading: ControlReading) => void): void {

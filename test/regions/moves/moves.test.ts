@@ -41,23 +41,8 @@ describe('a switchover is refused', () => {
     ],
     [
       'NO_WRITER',
-      'from a region whose writer is not heard',
-      (agent) => agent.reports({ usPhase: 'reading' }),
-    ],
-    [
-      'NO_WRITER',
       'from a region where nobody holds the lease',
       (agent) => agent.change(release(agent.record, { holder: old, drainedTo: lsn(0) })),
-    ],
-    [
-      'TARGET_NOT_READY',
-      'to a region that does not receive',
-      (agent) => Object.assign(agent, { following: false }),
-    ],
-    [
-      'TARGET_BEHIND',
-      'to a region that lags',
-      (agent) => agent.reports({ lagMs: moveLimits.switchoverLagMsMax + 1 }),
     ],
   ];
   for (const [code, name, arrange] of cases) {
@@ -77,6 +62,98 @@ describe('a switchover is refused', () => {
       code: 'TARGET_NOT_READY',
       message: expect.stringContaining('no gateway'),
     });
+  });
+});
+
+describe('a switchover waits, and changes nothing meanwhile,', () => {
+  const behind = moveLimits.switchoverLagMsMax + 1;
+  const cases: readonly (readonly [string, string, (agent: Agent) => void, (agent: Agent) => void])[] = [
+    [
+      'TARGET_NOT_READY',
+      'for a target that joins',
+      (agent) => Object.assign(agent, { following: false }),
+      (agent) => Object.assign(agent, { following: true }),
+    ],
+    [
+      'TARGET_NOT_READY',
+      'for a target that follows the primary before',
+      (agent) => Object.assign(agent, { followed: ap }),
+      (agent) => Object.assign(agent, { followed: us }),
+    ],
+    [
+      'TARGET_NOT_READY',
+      'for a target that follows a reign before that of the writer',
+      (agent) => agent.reports({ usEpoch: 2 }),
+      (agent) => agent.reports({ usEpoch: 1 }),
+    ],
+    [
+      'TARGET_BEHIND',
+      'for a target that catches up',
+      (agent) => agent.reports({ lagMs: behind }),
+      (agent) => agent.reports({}),
+    ],
+    [
+      'NO_WRITER',
+      'for a writer that has just begun',
+      (agent) => agent.reports({ usPhase: 'reading' }),
+      (agent) => agent.reports({}),
+    ],
+  ];
+  for (const [code, name, arrange, mend] of cases) {
+    const status = (agent: Agent) =>
+      agent.view.status(performance.now()).regions.find(({ name: region }) => region === eu)?.ready;
+
+    test(`${name}; status says the same`, async () => {
+      const agent = new Agent();
+      arrange(agent);
+      const id = await agent.begin('switchover');
+      await pass(1_000);
+      expect(phases(agent.operation(id))).toEqual(['waiting-for-target']);
+      expect(agent.writes).toEqual([]);
+      if (code !== 'NO_WRITER') expect(status(agent)).toBe(false);
+      mend(agent);
+      await pass(100);
+      expect(phases(agent.operation(id)).slice(0, 2)).toEqual(['waiting-for-target', 'preparing']);
+      expect(agent.record).toMatchObject({ state: 'switching', move: { id, to: eu } });
+    });
+
+    test(`${name} no longer than its limit (${code})`, async () => {
+      const agent = new Agent();
+      arrange(agent);
+      const id = await agent.begin('switchover');
+      for (let ms = 0; ms < moveLimits.switchoverTargetMs; ms += 1_000) {
+        expect(agent.operation(id).state).toBe('running');
+        await pass(1_000);
+        agent.reports({});
+        arrange(agent);
+      }
+      await pass(100);
+      expect(agent.operation(id)).toMatchObject({ state: 'failed', error: { code } });
+      expect(agent.operation(id).error?.message).toContain('Waited 10 s for that; nothing was changed');
+      expect(agent.writes).toEqual([]);
+    });
+  }
+
+  test('and ends at once when its target can write no more, or it is cancelled', async () => {
+    const agent = new Agent();
+    agent.following = false;
+    const id = await agent.begin('switchover');
+    agent.change(beginSwitchover(agent.record, { id: 'm', to: ap, startedAtMs: 0 }));
+    await pass(50);
+    expect(agent.operation(id)).toMatchObject({ state: 'failed', error: { code: 'MOVE_IN_PROGRESS' } });
+    const other = new Agent();
+    other.following = false;
+    const second = await other.begin('switchover');
+    other.moves.cancel(second);
+    await pass(50);
+    expect(other.operation(second)).toMatchObject({ state: 'failed', error: { code: 'CANCELLED' } });
+    expect(other.writes).toEqual([]);
+  });
+
+  test('but not for a writer of a region that is not heard', async () => {
+    const agent = new Agent();
+    await pass(reportLimits.offlineAfterMs);
+    expect(await agent.moves.switchover()).toMatchObject({ code: 'NO_WRITER' });
   });
 });
 

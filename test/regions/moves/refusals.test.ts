@@ -24,6 +24,7 @@ const question: SwitchoverQuestion = {
   target: eu,
   record,
   writer: 'g1',
+  primaryHeard: true,
   following: true,
   lagMs: 0,
   stalledMs: 0,

@@ -6,6 +6,7 @@ import {
   initialControlRecord,
 } from '../../../regions/control/core/control-record.ts';
 
+import { moveLimits } from '../../../regions/control/core/move-limits.ts';
 import { ClusterView } from '../../../regions/status/core/cluster-view.ts';
 import {
   type GatewayReport,
@@ -18,7 +19,8 @@ import { regionId } from '../../../storage/redo/ids.ts';
 import { next } from '../control-records.ts';
 
 const [us, eu] = [regionId('us-east-1'), regionId('eu-west-1')];
-const { offlineAfterMs, readyLagMs } = reportLimits;
+const { offlineAfterMs } = reportLimits;
+const readyLagMs = moveLimits.switchoverLagMsMax;
 
 const node = (state: NodeReport['state']): NodeReport => ({
   id: 'n1',
@@ -152,7 +154,7 @@ describe('status of the cluster', () => {
     ],
     [
       'degraded with a secondary that lags',
-      (view) => view.heard(regionOf(us, { lag: lagOf(readyLagMs) }), 1_000),
+      (view) => view.heard(regionOf(us, { lag: lagOf(readyLagMs + 1) }), 1_000),
       { state: 'degraded' },
     ],
     [

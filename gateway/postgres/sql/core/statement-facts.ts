@@ -4,6 +4,7 @@
  */
 import type { StatementClass } from '../../../sql/statement-facts.ts';
 import type { Report } from '../../protocol/core/server-messages.ts';
+import { bodyFacts } from './body-words.ts';
 import { refusals } from './refusals.ts';
 import { SqlScanner, type SqlToken } from './sql-scanner.ts';
 import { WordWatch } from './word-watch.ts';
@@ -173,7 +174,7 @@ function refusalOf(verb: string, watch: WordWatch, copy: CopyFacts | null, text:
     case 'COPY':
       return copy === null ? refusals.serverFile : null;
     case 'DO':
-      return synchronousCommit.test(text) ? refusals.synchronousCommit : null;
+      return synchronousCommit.test(text) ? refusals.synchronousCommit : inBody(text);
     case 'UPDATE':
       return text.includes('pg_settings') && synchronousCommit.test(text) ? refusals.synchronousCommit : null;
     case 'SET':
@@ -184,13 +185,20 @@ function refusalOf(verb: string, watch: WordWatch, copy: CopyFacts | null, text:
     case 'DROP':
       if (second === 'DATABASE') return refusals.database;
       if (second === 'TABLESPACE') return refusals.tablespace;
-      return synchronousCommit.test(text) ? refusals.synchronousCommit : null;
+      if (synchronousCommit.test(text)) return refusals.synchronousCommit;
+      return verb === 'CREATE' && (watch.has('FUNCTION') || watch.has('PROCEDURE')) ? inBody(text) : null;
     case 'ALTER':
       if (second === 'SYSTEM') return refusals.alterSystem;
       return synchronousCommit.test(text) ? refusals.synchronousCommit : null;
     default:
       return null;
   }
+}
+
+function inBody(text: string): Report | null {
+  const { notifies, copiesFiles } = bodyFacts(text);
+  if (notifies) return refusals.listen;
+  return copiesFiles ? refusals.serverFile : null;
 }
 
 const setsEncoding = /^set\s+(?:(?:session|local)\s+)?(?:names\b|"?client_encoding\b)/i;
