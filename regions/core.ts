@@ -3,7 +3,6 @@ export type { ApiError, ApiReply, EventSink } from './api/core/api-routes.ts';
 export type { Described, SchemaName } from './api/core/api-schemas.ts';
 export { branchStatus, postgresBase, withUrl, withUrls } from './branches/core/branch-request.ts';
 export { decodeAck, parseJson, type ShipAck, subjectsOf } from './bus/core/messages.ts';
-export { listensAgainMs, NobodyListens } from './bus/core/nobody-listens.ts';
 export {
   type Branch,
   branchesOf,

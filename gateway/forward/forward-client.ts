@@ -195,7 +195,7 @@ export class ForwardClient {
   /** Waits until the writer may be asked again. @returns why there is no use in it; null when it may be asked. */
   private async wait(silence: WriterSilence, writer: RemoteWriter, how: InVain): Promise<string | null> {
     const { runtime, standingOf } = this.options;
-    silence.unanswered(how, runtime.nowMs());
+    silence.unanswered(how);
     const verdict = silence.verdict(standingOf(writer), runtime.nowMs());
     if (verdict === null) await pause(runtime, how === 'silent' ? resendMs : redialMs);
     return verdict;

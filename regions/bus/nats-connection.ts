@@ -27,7 +27,6 @@ import {
   tlsOptions,
 } from '../../storage/index.ts';
 import { RateLimit } from '../../telemetry/core.ts';
-import { reconnectTimes } from './core/nobody-listens.ts';
 
 export interface NatsOptions {
   /** `host:port` or `nats://host:port`, the nearest first: they are tried in this order. */
@@ -132,7 +131,8 @@ export interface NatsConnection {
 /** How soon a lost connection is noticed (three pings) and how often a new one is tried, in milliseconds. */
 const pingIntervalMs = 1_000;
 const maxPingOut = 2;
-const { redialMs, redialJitterMs } = reconnectTimes;
+const redialMs = 250;
+const redialJitterMs = 100;
 const dialTimeoutMs = 2_000;
 const flushOnCloseMs = 250;
 const unanswerableReportMs = 10_000;

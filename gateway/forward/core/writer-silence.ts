@@ -2,14 +2,12 @@
  * How long a writer is asked after a statement that it may have got, when no answer comes. Pure.
  *
  * G113. Silence makes the fate of a statement unknown only after two questions in turn were left unanswered, and sooner than
- *   `forwardSilenceMs` only when the writer was seen to be deposed, or nobody listens and its own region has another writer. That nobody listens
- *   counts for that once it has lasted for longer than a writer takes to connect again.
+ *   `forwardSilenceMs` only when the writer was seen to be deposed, or nobody listens and its own region has another writer.
  *
  * A question that the server says reached nobody is no sign of death: a writer that connects to NATS again is not listening for
  * a moment, and has the statement, and its answer, all the while. Nor does a question that could not leave say anything about the
  * writer; the statement's client is not kept for ever all the same.
  */
-import { NobodyListens } from '../../../regions/core.ts';
 import type { ForwardLimits } from './forward-limits.ts';
 import type { WriterStanding } from './writer-standing.ts';
 
@@ -34,7 +32,6 @@ export class WriterSilence {
   private heardAtMs: number;
   private asksInVain = 0;
   private last: InVain = 'silent';
-  private readonly nobody = new NobodyListens();
 
   /** @param nowMs monotonic; when the writer was asked first. */
   constructor({ forwardSilenceMs }: Pick<ForwardLimits, 'forwardSilenceMs'>, nowMs: number) {
@@ -46,20 +43,18 @@ export class WriterSilence {
   heard(nowMs: number): void {
     this.heardAtMs = nowMs;
     this.asksInVain = 0;
-    this.nobody.reset();
   }
 
   /** A question brought no answer. */
-  unanswered(how: InVain, nowMs: number): void {
+  unanswered(how: InVain): void {
     this.last = how;
-    if (how === 'nobody') this.nobody.told(nowMs);
     if (how !== 'unsent') this.asksInVain += 1;
   }
 
   /** Why the fate of the statement cannot be found out; null while the writer is to be asked again. */
   verdict(standing: WriterStanding, nowMs: number): string | null {
     const silentMs = nowMs - this.heardAtMs;
-    if (this.last === 'nobody' && this.nobody.isGone && (standing === 'replaced' || standing === 'deposed'))
+    if (this.last === 'nobody' && (standing === 'replaced' || standing === 'deposed'))
       return 'the writer has gone since it got the statement';
     if (silentMs > unsentFactor * this.silenceMs && this.last === 'unsent')
       return `this gateway has had no connection to NATS for ${unsentFactor} times forwardSilenceMs = ${this.silenceMs}`;

@@ -4,14 +4,12 @@
  * nothing comes back.
  *
  * G61. Only what was asked counts: while this gateway had no connection, was frozen, or the NATS server itself was silent, nothing
- *      is held against the writer. That nobody listens counts once it has lasted for longer than a writer takes to connect again.
+ *      is held against the writer.
  *
  * Doubt decides nothing by itself: whoever doubts seals the region's nodes against the writer's reign, and may then claim (R78).
  * A writer that was doubted for nothing loses its reign and the transactions open in it, so doubt needs more than one sign,
  * and none that this gateway may have missed because it was itself frozen or cut off.
  */
-
-import { NobodyListens } from '../../../regions/core.ts';
 
 /** What came of asking the writer. `unable`: this gateway has no connection, so nothing can be said. */
 export type WriterAnswer = 'alive' | 'nobody' | 'silent' | 'unable';
@@ -23,6 +21,8 @@ export interface DoubtLimits {
   readonly askMs: number;
   /** A question that is not answered for so long counts as silence. */
   readonly answerMs: number;
+  /** So many times in turn nobody listened: its process has ended. A restart of the NATS server tells it once or twice of everybody. */
+  readonly nobodyTimes: number;
   /** From so long on after this gateway's connection was made it counts that nobody listens: others connect again, too. */
   readonly settledMs: number;
   /** It has said nothing for so long, and was asked all the while. */
@@ -32,13 +32,14 @@ export interface DoubtLimits {
 }
 
 /**
- * A process that ends is held for gone within 0.65 s: one that lost its connection to NATS listens again by then (`listensAgainMs`). A frozen one suspends its own lease after 2.15 s
+ * A process that ends is told by the second question, hence within 150 ms. A frozen one suspends its own lease after 2.15 s
  * (`lease.ts`), and is taken over from a little before that. The main thread of a gateway runs no SQL: 1.5 s without a sign
  * are not a slow statement.
  */
 export const defaultDoubtLimits: DoubtLimits = {
   askMs: 100,
   answerMs: 500,
+  nobodyTimes: 2,
   settledMs: 2_000,
   silentMs: 1_500,
   asleepMs: 400,
@@ -53,7 +54,7 @@ export class WriterDoubt {
   private aliveAtMs = 0;
   private askedAtMs = Number.NEGATIVE_INFINITY;
   private connectedSinceMs: number | null = null;
-  private readonly nobody = new NobodyListens();
+  private nobody = 0;
   private silences = 0;
 
   constructor(limits: DoubtLimits = defaultDoubtLimits) {
@@ -89,7 +90,7 @@ export class WriterDoubt {
         this.begin(target, nowMs);
         return;
       case 'nobody':
-        if (this.isSettled(nowMs)) this.nobody.told(nowMs);
+        this.nobody += this.isSettled(nowMs) ? 1 : 0;
         return;
       case 'silent':
         this.silences += 1;
@@ -98,9 +99,9 @@ export class WriterDoubt {
   }
 
   doubt(nowMs: number): Doubt {
-    const { silentMs } = this.limits;
+    const { nobodyTimes, silentMs } = this.limits;
     if (this.target === null) return 'none';
-    if (this.nobody.isGone) return 'gone';
+    if (this.nobody >= nobodyTimes) return 'gone';
     // One question that was lost is no silence, however long it took.
     return this.silences >= 2 && nowMs - this.aliveAtMs >= silentMs ? 'silent' : 'none';
   }
@@ -117,7 +118,7 @@ export class WriterDoubt {
   private begin(target: string | null, nowMs: number): void {
     this.target = target;
     this.aliveAtMs = nowMs;
-    this.nobody.reset();
+    this.nobody = 0;
     this.silences = 0;
   }
 }
