@@ -205,6 +205,17 @@ describe('monotonic judge', () => {
     ]);
   });
 
+  it('does not bind a region by what was shipped to it that wrote the epoch itself', () => {
+    const judge = new MonotonicJudge();
+    judge.primary(epoch(1), lsn(100));
+    for (const region of ['us-east-1', 'eu-west-1']) judge.shipped(region, epoch(1), lsn(90));
+    judge.durable('us-east-1', epoch(1), lsn(100), true);
+    judge.durable('us-east-1', epoch(1), lsn(120), false);
+    expect(judge.violations()).toEqual([]);
+    judge.durable('eu-west-1', epoch(1), lsn(95), false);
+    expect(judge.violations()).toHaveLength(1);
+  });
+
   it('objects to a VDL shipped before it is durable, and to a region ahead of what was shipped to it', () => {
     judge.primary(epoch(1), lsn(100));
     judge.shipped('eu-west-1', epoch(1), lsn(101));

@@ -5,7 +5,8 @@
  * 2. The head epoch of a region never decreases, nor, within an epoch, its durable LSN (VDL). A writer that was replaced may
  *    hear late what its nodes had stored for it; that is news of the past as long as the newer history holds it.
  * 3. Region VDL ≤ shipped VDL ≤ primary VDL, each of the same epoch, at every moment. The region of the writer is bound
- *    by the primary VDL only.
+ *    by the primary VDL only. One that wrote the epoch and follows it now, as with a branch after a failover, may find on its own
+ *    nodes what it never knew to be durable, and is not bound.
  *
  * Facts are told in the order in which they took place, so the primary's VDL before what was shipped of it. Whoever recovers
  * an epoch reports the recovered durable point with `recovered`, because it may exceed what the dead writer knew.
@@ -24,6 +25,8 @@ export class MonotonicJudge implements Judge {
   /** What the writer of an epoch said last itself: a recovery may know more than a writer that lives on. */
   private readonly told = new Map<Epoch, Lsn>();
   private readonly shippedVdl = new Map<string, Lsn>();
+  /** Who wrote an epoch. */
+  private readonly writers = new Map<Epoch, string>();
   private readonly heads = new Map<string, { readonly epoch: Epoch; readonly vdl: Lsn }>();
 
   /** Someone saw the control record; also stale reads may be told. */
@@ -84,6 +87,8 @@ export class MonotonicJudge implements Judge {
     } else {
       this.heads.set(region, { epoch, vdl });
     }
+    if (writes) this.writers.set(epoch, region);
+    else if (this.writers.get(epoch) === region) return;
     const bound = writes ? this.primaryVdl.get(epoch) : this.shippedVdl.get(`${region} ${epoch}`);
     if (bound === undefined || vdl > bound) {
       const what = writes ? 'the primary VDL' : 'what was shipped to it';
