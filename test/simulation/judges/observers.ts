@@ -12,6 +12,8 @@ import type { Judge } from './judge.ts';
 const slackUs = 1_400_000;
 /** For so long an agent goes by another one's last report. */
 const heardUs = reportLimits.offlineAfterMs * 1_000;
+/** For so long after a silence others may not have heard yet that it has ended: an agent tells changes this often. */
+const endingUs = reportLimits.reportMs * 1_000;
 
 export class ObserversJudge implements Judge {
   readonly name = 'observers';
@@ -53,7 +55,7 @@ export class ObserversJudge implements Judge {
     const isShort = (region: string): boolean =>
       nowUs - (this.shortAtUs.get(`${region} ${primary}`) ?? Number.NEGATIVE_INFINITY) < heardUs + slackUs;
     const wasSilent = (region: string): boolean =>
-      nowUs - (this.silentUntilUs.get(`${region} ${primary}`) ?? Number.NEGATIVE_INFINITY) < slackUs;
+      nowUs - (this.silentUntilUs.get(`${region} ${primary}`) ?? Number.NEGATIVE_INFINITY) < endingUs;
     const without = others.filter((region) => {
       const unwrittenUs = since(this.renewedAtUs, region);
       return (

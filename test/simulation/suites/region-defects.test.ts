@@ -32,7 +32,7 @@ describe('the judges object when', { retry: 0 }, () => {
   });
 
   it('one observer is enough for a failover', slow, async () => {
-    const planted = { defects: ['one-observer'], scenario: deafRegions, seeds: 10, first: 1 } as const;
+    const planted = { defects: ['one-observer'], scenario: deafRegions, seeds: 20, first: 10 } as const;
     expect(await objectors(planted)).toContain('observers');
   });
 
