@@ -147,7 +147,7 @@ export class SimAgent implements SimProcess {
       ...asked,
       ...(defects.has('collects-needed') && { keepFrom: endOfTime }),
       ...(defects.has('lets-go-unpromised') && { keepFrom: maxLsn(asked.keepFrom, asked.copies) }),
-      ...(defects.has('drops-before-four') && { copies: endOfTime }),
+      ...(defects.has('drops-before-four') && { copies: endOfTime, keepFrom: endOfTime }),
       ...(defects.has('stale-branch-list') &&
         branches !== undefined && { branches: { ...branches, knownTo: this.allotted } }),
     };

@@ -46,7 +46,12 @@ describe('the judges object when', { retry: 0 }, () => {
   );
 
   it('log is collected above the low-water mark', slow, async () => {
-    const planted = { defects: ['collects-readable'], scenario: collectedLogs, seeds: 6 } as const;
+    const planted = {
+      defects: ['collects-readable'],
+      scenario: collectedLogs,
+      seeds: 60,
+      first: 29,
+    } as const;
     expect(await objectors(planted)).toContain('retention');
   });
 
