@@ -86,11 +86,11 @@ export async function makeBranch(request: BranchCreate, options: BranchesOptions
     // R96: the promise may have risen since the place was looked up.
     const { parent, forkLsn, source } = place;
     const floor = maxLsn(source.floor, branchesFrom(now, { epoch: source.head, ...source }));
-    const below = placeProblem(forkLsn, request.from ?? mainBranch, { ...source, floor });
+    const below = placeProblem(forkLsn, request.from, { ...source, floor });
     if (below !== null) return below;
     return createBranch(now, {
       name,
-      from: branchName(request.from ?? mainBranch),
+      from: branchName(request.from),
       parent,
       forkLsn,
       createdAtMs: Math.floor(runtime.wallUs() / 1_000),

@@ -165,6 +165,7 @@ export class Retention {
     const raise = ({ record: now }: ControlView) => raisePromise(now, { region, path: me, upTo: wanted });
     const changed = await changeControl(store, raise, runtime);
     this.promising = false;
+    if (this.closed) return;
     if (changed.kind === 'changed') looked({ kind: 'record', view: changed.view });
     else log.debug({ reason: changed.reason }, 'from where on branches may leave stays as it is');
   }

@@ -350,10 +350,7 @@ export class Connection {
     if (statement.parameters.length > 0) call.sqlite3_clear_bindings(pointer);
     runtime.guard.deadline = Number.POSITIVE_INFINITY;
     runtime.active = null;
-    const affected = this.counters.end(counters, {
-      ...{ counting, failed: outcome === result.error },
-      ...{ readonly: statement.readonly, forgetsChanges: statement.forgetsChanges },
-    });
+    const affected = this.counters.end(counters, statement, counting, outcome === result.error);
     if (statement.marks || this.authorizer.marks) this.marked = true;
     wasm.trimScratch();
     if (error !== null) return { ok: false, error };

@@ -2,6 +2,7 @@
  * What one SQLite connection counts, told to the session whose statement runs. SQLite keeps `changes()`, `total_changes()` and
  * `last_insert_rowid()` per connection; here sessions take connections in turn, and a session may come back to another one.
  */
+import type { PreparedStatement } from './sqlite-statement.ts';
 import type { Pointer, SqliteWasm } from './sqlite-wasm.ts';
 
 /** Of one session, changed in place while its statements run. */
@@ -11,16 +12,6 @@ export interface SessionCounters {
   lastInsertRowid: bigint;
   /** Where they were counted last. */
   in?: SqliteCounters;
-}
-
-/** A statement that has been run. */
-interface Counted {
-  /** It counts the rows that it writes. */
-  readonly counting: boolean;
-  /** Its first step failed, as that of a cached statement does whose tables are gone. */
-  readonly failed: boolean;
-  readonly readonly: boolean;
-  readonly forgetsChanges: boolean;
 }
 
 export class SqliteCounters {
@@ -49,8 +40,18 @@ export class SqliteCounters {
     this.totalAtStart = call.sqlite3_total_changes(this.db);
   }
 
-  /** The statement has ended: the session's counters are what it left. @returns the rows that it affected. */
-  end(session: SessionCounters, { counting, failed, readonly, forgetsChanges }: Counted): number {
+  /**
+   * The statement has ended: the session's counters are what it left.
+   * @param counting it counts the rows that it writes
+   * @param failed with a plain error, as a cached statement does before it runs whose tables are gone
+   * @returns the rows that it affected
+   */
+  end(
+    session: SessionCounters,
+    { readonly, forgetsChanges }: Pick<PreparedStatement, 'readonly' | 'forgetsChanges'>,
+    counting: boolean,
+    failed: boolean,
+  ): number {
     const { call } = this.wasm;
     this.running = null;
     if (counting && (!failed || this.hasCounted(session))) {
