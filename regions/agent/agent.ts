@@ -22,6 +22,7 @@ import { openStore, storeBelow } from '../backup/object-store.ts';
 import { type RestoredMarker, readMarker } from '../backup/restored-marker.ts';
 import { findBranches } from '../branches/find-branches.ts';
 import { parseJson, subjectsOf } from '../bus/core/messages.ts';
+import { payloadProblem } from '../bus/core/payload-room.ts';
 import { type NatsConnection, openNatsConnection } from '../bus/nats-connection.ts';
 import { natsSecurity } from '../bus/nats-security.ts';
 import { type JetStreamControlStore, openControlStore } from '../control/control-store.ts';
@@ -196,7 +197,7 @@ export class Agent {
       runtime: machine,
       natsTrouble: () => {
         const where = { region, regions: this.agent.view.regions, isPrimary: this.agent.isPrimary };
-        return this.copies.seen.trouble(where, monotonicMs());
+        return this.copies.seen.trouble(where, monotonicMs()) ?? payloadProblem(this.nats.maxPayloadBytes);
       },
       telemetry,
       log,
@@ -298,7 +299,7 @@ export class Agent {
 
   private connect(purpose: string): NatsConnection {
     const { cluster, nats, region } = this.config;
-    return openNatsConnection({
+    const connection = openNatsConnection({
       servers: nats.servers,
       ...(nats.token !== undefined && { token: nats.token }),
       name: `agent-${region}-${purpose}`,
@@ -306,8 +307,11 @@ export class Agent {
       onStatus: (status) => {
         if (status.kind === 'unanswerable')
           this.log.warn(status, 'passed over a NATS message that names no subject for its answer');
+        const problem = status.kind === 'connected' ? payloadProblem(connection.maxPayloadBytes) : null;
+        if (problem !== null) this.log.error({ problem }, 'the NATS server does not do');
       },
     });
+    return connection;
   }
 
   private run(): void {

@@ -6,7 +6,7 @@ import type { BranchName, Epoch, RegionId, Runtime } from '../../storage/index.t
 import type { Logger } from '../../telemetry/index.ts';
 import { decodeAck } from '../bus/core/messages.ts';
 import { type BranchPlace, isLevel, lanesOf, sharedBounds } from './core/branch-lanes.ts';
-import type { ShippingBounds } from './core/shipper.ts';
+import type { ShippingBounds } from './core/shipping-limits.ts';
 import type { Reign } from './reign.ts';
 import { SharedOutlets } from './shared-outlets.ts';
 import type { LaneLag, Outlet, Shipping, ShippingOptions } from './shipping.ts';

@@ -1,8 +1,9 @@
 /** Drives the filling of one secondary with images: pages from this region's nodes to NATS, under the lane's own connection (R1). */
 import type { FetchSource, Floor, ImagesReply, PageNo, RegionId, Runtime } from '../../storage/index.ts';
 import { encodeImages, type ImagesAck, subjectsOf } from '../bus/core/messages.ts';
+import { bodyBytesFor } from '../bus/core/payload-room.ts';
 import { type FillProgress, ImageShipper, type ImageShipperEffect } from './core/image-shipper.ts';
-import type { ShippingBounds } from './core/shipper.ts';
+import type { ShippingBounds } from './core/shipping-limits.ts';
 import { type Codec, packed } from './packing.ts';
 import type { Reign } from './reign.ts';
 import type { Outlet } from './shipping.ts';
@@ -68,7 +69,7 @@ export class ImageLane {
       return;
     }
     const { fromPage } = effect;
-    const reply = await this.read(fromPage);
+    const reply = await this.read(fromPage, effect.bytesMax);
     if (this.closed) return;
     if (reply === null || !(await this.publish(floor, fromPage, reply))) {
       this.step({ kind: 'fetchFailed' });
@@ -80,15 +81,15 @@ export class ImageLane {
   }
 
   /** From one node, and the next time from another when it has none. */
-  private async read(fromPage: PageNo): Promise<ImagesReply | null> {
-    const { region, reign, bounds } = this.options;
+  private async read(fromPage: PageNo, mostBytes: number): Promise<ImagesReply | null> {
+    const { region, reign, outlet } = this.options;
     const node = region.nodes[this.at % region.nodes.length];
     if (node === undefined) return null;
     const request = {
       kind: 'fetchImages',
       head: reign.head,
       fromPage,
-      bytesMax: bounds.messageBytes,
+      bytesMax: Math.min(mostBytes, bodyBytesFor(outlet().maxPayloadBytes)),
     } as const;
     const reply = await region.request(node, request, fetchMs);
     if (reply.kind === 'images') return reply;

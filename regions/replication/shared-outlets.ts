@@ -24,6 +24,9 @@ export class SharedOutlets {
     shared.users += 1;
     let isOpen = true;
     return {
+      get maxPayloadBytes() {
+        return shared.outlet.maxPayloadBytes;
+      },
       publish: (subject, bytes) => shared.outlet.publish(subject, bytes),
       close: async () => {
         if (!isOpen) return;

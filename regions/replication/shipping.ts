@@ -28,12 +28,13 @@ import {
   type ShipAck,
   subjectsOf,
 } from '../bus/core/messages.ts';
+import { bodyBytesFor, payloadProblem } from '../bus/core/payload-room.ts';
 import type { NatsConnection } from '../bus/nats-connection.ts';
 import { commitMarksIn } from './core/commit-marks.ts';
 import type { FillProgress } from './core/image-shipper.ts';
 import type { LagMemory } from './core/lag-memory.ts';
-import { type Lag, Shipper, type ShipperEffect, type ShippingBounds } from './core/shipper.ts';
-import { shippingLimits } from './core/shipping-limits.ts';
+import { type Lag, Shipper, type ShipperEffect } from './core/shipper.ts';
+import { type ShippingBounds, shippingLimits } from './core/shipping-limits.ts';
 import { type StallNews, StallWatch } from './core/stall-watch.ts';
 import { ImageLane } from './image-lane.ts';
 import { type Codec, type Packed, packed, zstd } from './packing.ts';
@@ -70,7 +71,7 @@ export interface ShippingOptions {
 }
 
 /** What a lane needs of its NATS connection. */
-export type Outlet = Pick<NatsConnection, 'publish' | 'close'>;
+export type Outlet = Pick<NatsConnection, 'publish' | 'close' | 'maxPayloadBytes'>;
 
 /** Lag, and how long the lane has stood still; 0 while it moves. */
 export type LaneLag = Lag & {
@@ -301,16 +302,16 @@ class Lane {
     );
   }
 
-  private fetchLater({ from, known, afterMs }: Extract<ShipperEffect, { kind: 'fetch' }>): void {
+  private fetchLater({ from, known, afterMs, bytesMax }: Extract<ShipperEffect, { kind: 'fetch' }>): void {
     // A read from elsewhere takes the place of one that has not begun.
     this.due?.stop();
-    if (afterMs === 0) void this.fetch(from, known);
-    else this.due = this.runtime.after(afterMs, () => void this.fetch(from, known));
+    if (afterMs === 0) void this.fetch(from, known, bytesMax);
+    else this.due = this.runtime.after(afterMs, () => void this.fetch(from, known, bytesMax));
   }
 
-  private async fetch(from: Lsn, known: Lsn): Promise<void> {
+  private async fetch(from: Lsn, known: Lsn, bytesMax: number): Promise<void> {
     const { life } = this;
-    const reply = await this.read(from, known, fetchWaitMs);
+    const reply = await this.read(from, known, bytesMax, fetchWaitMs);
     if (this.closed || life !== this.life) return;
     const split = reply === null ? null : splitFrames(reply.frames);
     if (reply === null || split === null || split.kind === 'bad') {
@@ -329,13 +330,13 @@ class Lane {
   }
 
   /** @param waitMs how long it may wait for news. @returns null when this try brought nothing. */
-  private read(from: Lsn, known: Lsn, waitMs: number): ReturnType<RegionFetch['fetch']> {
+  private read(from: Lsn, known: Lsn, mostBytes: number, waitMs: number): ReturnType<RegionFetch['fetch']> {
     return this.log.fetch({
       kind: 'fetch',
       branch: this.options.branch ?? mainBranch,
       head: this.reign.head,
       from,
-      bytesMax: this.bounds.messageBytes,
+      bytesMax: Math.min(mostBytes, bodyBytesFor(this.connection.maxPayloadBytes)),
       waitMs,
       // R2: a secondary must never hold what the primary's recovery may not find.
       durableOnly: true,
@@ -345,7 +346,7 @@ class Lane {
 
   private async look(from: Lsn): Promise<void> {
     const { life } = this;
-    const reply = await this.read(from, from, 0);
+    const reply = await this.read(from, from, this.bounds.messageBytes, 0);
     if (this.closed || life !== this.life) return;
     const split = reply === null ? null : splitFrames(reply.frames);
     const found =
@@ -413,8 +414,8 @@ class Lane {
     const outcome = this.connection.publish(subjectsOf(cluster).ship(this.to), encodeShipped(message, body));
     if (outcome === 'too-large')
       this.options.log.error(
-        { bytes: body.bytes.length },
-        'the NATS server refuses messages of this size, so that this region gets nothing: set its max_payload to 1 MiB or more',
+        { to: this.to, bytes: body.bytes.length, problem: payloadProblem(this.connection.maxPayloadBytes) },
+        'the NATS server refuses messages of this size, so that a secondary gets nothing',
       );
     return outcome === 'sent' ? 'sent' : 'refused';
   }

@@ -211,7 +211,7 @@ export function scaledBounds(prng: Prng): SimBounds {
       resendBytesMax: prng.pick([4, 8]) * frame,
       outstandingBytesMax: windowBytes + message,
     },
-    shipping: { windowBytes, messageBytes: message },
+    shipping: { ...shippingLimits, windowBytes, messageBytes: message },
     fetchBytesMax: 3 * frame,
     log: {},
     pages: {},
@@ -394,6 +394,7 @@ function drawLatency(prng: Prng, calm: boolean): LatencyOptions {
     jitterUs: span(0, calm ? 50 : prng.pick([50, 500, 5 * ms])),
     spikePerMille: calm ? 0 : prng.pick([0, 1, 20]),
     spikeUs: span(5 * ms, 200 * ms),
+    lineBytesPerMs: 0,
   };
 }
 

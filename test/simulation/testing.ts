@@ -11,6 +11,7 @@ export const makeWorld = (seed: number, stepsMax = 1_000_000): World =>
 export const latency: LatencyOptions = {
   sameRegionUs: { min: 100, max: 300 },
   crossRegionUs: { min: 10_000, max: 40_000 },
+  lineBytesPerMs: 0,
   jitterUs: { min: 0, max: 2_000 },
   spikePerMille: 50,
   spikeUs: { min: 1_000, max: 50_000 },

@@ -6,7 +6,7 @@
  *     lane of another branch carries, too.
  */
 import type { Epoch, Lsn, RegionId } from '../../../storage/core.ts';
-import type { ShippingBounds } from './shipper.ts';
+import type { ShippingBounds } from './shipping-limits.ts';
 
 /** How far a region holds a branch: its newest epoch there, and what is durable along that path. */
 export interface BranchPlace {
@@ -55,6 +55,7 @@ export function sharedBounds(whole: ShippingBounds, lanes: () => number): Shippi
   const least = branchLaneLimits.messagesMin * messageBytes;
   return {
     messageBytes,
+    queueMs: whole.queueMs,
     get windowBytes() {
       return Math.max(least, Math.floor(whole.windowBytes / Math.max(1, lanes())));
     },

@@ -8,7 +8,8 @@
  */
 import { type Floor, type Lsn, minLsn, type PageNo, redoLimits } from '../../../storage/core.ts';
 import type { ImagesAck } from '../../bus/core/messages.ts';
-import { shippingLimits } from './shipping-limits.ts';
+import { LineWindow } from './line-window.ts';
+import { type ShippingBounds, shippingLimits } from './shipping-limits.ts';
 
 export type ImageShipperEvent =
   /** The secondary stands below this; null when it does not any more. */
@@ -29,8 +30,13 @@ export type ImageShipperEvent =
 export type ImageShipperEffect =
   /** Ask the secondary how far it is. */
   | { readonly kind: 'ask'; readonly floor: Floor }
-  /** Read pages of this region's nodes, and send them. Answer with `fetched` once they have left, or `fetchFailed`. */
-  | { readonly kind: 'fetch'; readonly floor: Floor; readonly fromPage: PageNo };
+  /** Read pages of this region's nodes, about `bytesMax`, and send them. Answer with `fetched` once they have left, or `fetchFailed`. */
+  | {
+      readonly kind: 'fetch';
+      readonly floor: Floor;
+      readonly fromPage: PageNo;
+      readonly bytesMax: number;
+    };
 
 /** How far a secondary is filled. */
 export interface FillProgress {
@@ -45,8 +51,7 @@ interface Sent {
 }
 
 export class ImageShipper {
-  private readonly windowBytes: number;
-  private readonly messageBytes: number;
+  private readonly line: LineWindow;
   private floor: Floor | null = null;
   /** Next page to read; null when all have left, undefined before the secondary has said where it is. */
   private cursor: PageNo | null | undefined = undefined;
@@ -63,9 +68,8 @@ export class ImageShipper {
   private tries = 0;
   private began: { readonly atMs: number; readonly pages: number } | null = null;
 
-  constructor(bounds: { readonly windowBytes: number; readonly messageBytes: number }) {
-    this.windowBytes = bounds.windowBytes;
-    this.messageBytes = bounds.messageBytes;
+  constructor(bounds: ShippingBounds) {
+    this.line = new LineWindow(bounds);
   }
 
   /** The log above this has to be kept for the secondary (R64); null while it is not being filled. */
@@ -95,7 +99,7 @@ export class ImageShipper {
         this.acked(event.ack, nowMs);
         break;
       case 'fetched':
-        this.fetched(event);
+        this.fetched(event, nowMs);
         break;
       case 'fetchFailed':
         this.fetching = false;
@@ -115,6 +119,7 @@ export class ImageShipper {
   private forget(): void {
     this.cursor = undefined;
     this.sent = [];
+    this.line.restarted();
     this.lowest = null;
     this.pages = 0;
     this.tries = 0;
@@ -131,25 +136,22 @@ export class ImageShipper {
     this.pages = pages;
     this.stored = next;
     if (isAnswer) this.cursor = next;
+    if (!isAnswer) this.line.arrived(next ?? Number.POSITIVE_INFINITY, nowMs);
     this.sent = next === null ? [] : this.sent.filter(({ fromPage }) => fromPage >= next);
     if (!isProgress) return;
     this.progressAtMs = nowMs;
     this.tries = 0;
   }
 
-  private fetched({
-    fromPage,
-    at,
-    next,
-    bytes,
-    total,
-  }: Extract<ImageShipperEvent, { kind: 'fetched' }>): void {
+  private fetched(event: Extract<ImageShipperEvent, { kind: 'fetched' }>, nowMs: number): void {
+    const { fromPage, at, next, bytes, total } = event;
     this.fetching = false;
     this.total = total;
     if (this.cursor !== fromPage) return;
     this.lowest = this.lowest === null ? at : minLsn(this.lowest, at as Lsn);
     this.cursor = next;
     this.sent.push({ fromPage, bytes });
+    this.line.sent(fromPage + 1, this.underWayBytes, nowMs);
   }
 
   private next(nowMs: number): readonly ImageShipperEffect[] {
@@ -162,14 +164,19 @@ export class ImageShipper {
       this.tries = Math.min(this.tries + 1, 16);
       this.cursor = undefined;
       this.sent = [];
+      this.line.restarted();
       return [{ kind: 'ask', floor }];
     }
-    const inFlight = this.sent.reduce((sum, { bytes }) => sum + bytes, 0);
-    const hasRoom = inFlight + this.messageBytes <= this.windowBytes;
+    // R98
+    const hasRoom = this.underWayBytes < this.line.bytes(nowMs);
     if (cursor === undefined || cursor === null || this.fetching || !hasRoom || nowMs < this.notBeforeMs)
       return [];
     this.fetching = true;
-    return [{ kind: 'fetch', floor, fromPage: cursor }];
+    return [{ kind: 'fetch', floor, fromPage: cursor, bytesMax: this.line.messageBytes(nowMs) }];
+  }
+
+  private get underWayBytes(): number {
+    return this.sent.reduce((sum, { bytes }) => sum + bytes, 0);
   }
 }
 

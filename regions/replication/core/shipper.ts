@@ -8,7 +8,8 @@ import type { ShipAck } from '../../bus/core/messages.ts';
 import { reportLimits } from '../../status/core/report-limits.ts';
 import { type CommitMark, CommitMarks } from './commit-marks.ts';
 import type { RememberedLag } from './lag-memory.ts';
-import { heartbeatDueMs, shippingLimits } from './shipping-limits.ts';
+import { LineWindow } from './line-window.ts';
+import { heartbeatDueMs, type ShippingBounds, shippingLimits } from './shipping-limits.ts';
 
 export type ShipperEvent =
   | { readonly kind: 'acked'; readonly ack: ShipAck }
@@ -41,10 +42,16 @@ export type ShipperEvent =
 
 export type ShipperEffect =
   /**
-   * After `afterMs`, read frames called durable from `from` on; wait for news when there are none. Answer with `fetched` or
-   * `fetchFailed`.
+   * After `afterMs`, read frames called durable from `from` on, at most `bytesMax` or one frame; wait for news when there are
+   * none. Answer with `fetched` or `fetchFailed`.
    */
-  | { readonly kind: 'fetch'; readonly from: Lsn; readonly known: Lsn; readonly afterMs: number }
+  | {
+      readonly kind: 'fetch';
+      readonly from: Lsn;
+      readonly known: Lsn;
+      readonly afterMs: number;
+      readonly bytesMax: number;
+    }
   /** Read frames called durable from `from` on for their commit times only. Answer with `looked`. */
   | { readonly kind: 'look'; readonly from: Lsn }
   | {
@@ -57,12 +64,6 @@ export type ShipperEffect =
   | { readonly kind: 'heartbeat'; readonly start: Lsn; readonly vdl: Lsn }
   /** Commits of these times are durable there, by its word that came now. */
   | { readonly kind: 'arrived'; readonly commitTimesUs: readonly number[] };
-
-/** Bounds of the way to a secondary; simulations scale them, to exceed every one with little redo. */
-export interface ShippingBounds {
-  readonly windowBytes: number;
-  readonly messageBytes: number;
-}
 
 /** Lag of one secondary, all on the primary's clock. */
 export interface Lag {
@@ -83,6 +84,7 @@ export interface Lag {
 export class Shipper {
   private readonly head: Epoch;
   private readonly bounds: ShippingBounds;
+  private readonly line: LineWindow;
   private vdl: Lsn;
   /** Next LSN to read and send; null until the secondary has said where it is. */
   private cursor: Lsn | null = null;
@@ -142,6 +144,7 @@ export class Shipper {
     this.vdl = vdl;
     this.remembered = remembered;
     this.bounds = bounds;
+    this.line = new LineWindow(bounds);
   }
 
   step(event: ShipperEvent, nowMs: number): readonly ShipperEffect[] {
@@ -178,6 +181,7 @@ export class Shipper {
         break;
       case 'restarted':
         this.cursor = null;
+        this.line.restarted();
         this.received = zeroLsn;
         this.fetchingFrom = null;
         this.lookingFrom = null;
@@ -244,6 +248,11 @@ export class Shipper {
     return this.cursor === null ? 0 : Math.max(0, this.cursor - this.creditFrom);
   }
 
+  /** Redo that was sent and has not arrived there. */
+  private get underWayBytes(): number {
+    return this.cursor === null ? 0 : Math.max(0, this.cursor - this.received);
+  }
+
   /** Whether it is known where the secondary is; else its lag in bytes is an upper bound: the whole volume. */
   get isKnown(): boolean {
     return this.known !== null;
@@ -296,6 +305,8 @@ export class Shipper {
       this.resends = 0;
     }
     if (ack.vdl > this.ackedVdl) this.behindSinceMs = null;
+    if (newGap) this.line.restarted();
+    else this.line.arrived(ack.received, nowMs);
     this.received = ack.received;
     this.creditFrom = ack.vcl;
     this.ackedVcl = maxLsn(this.ackedVcl, ack.vcl);
@@ -350,6 +361,7 @@ export class Shipper {
       this.marksFrom ??= event.from;
       this.marks.add(event.commits.filter((mark) => mark.lsn > this.ackedVdl));
       this.cursor = event.next;
+      this.line.sent(event.next, this.underWayBytes, nowMs);
       this.sentAtMs = nowMs;
       this.dueAtMs = event.next < this.vdl ? nowMs : nowMs + shippingLimits.shipEveryMs;
       this.effects.push({
@@ -391,15 +403,19 @@ export class Shipper {
     if (!this.isOnline(nowMs)) return;
     // R8: what a fetch brings is sent, so there has to be credit for all that it may bring.
     if (this.cursor - this.creditFrom + this.bounds.messageBytes > this.bounds.windowBytes) return;
+    // R98
+    if (this.underWayBytes >= this.line.bytes(nowMs)) return;
+    const bytesMax = this.line.messageBytes(nowMs);
     this.fetchingFrom = this.cursor;
     const afterMs = Math.max(0, this.dueAtMs - nowMs);
-    this.effects.push({ kind: 'fetch', from: this.cursor, known: this.vdl, afterMs });
+    this.effects.push({ kind: 'fetch', from: this.cursor, known: this.vdl, afterMs, bytesMax });
   }
 
   /** What has arrived needs no resending: the secondary makes it durable, or joins anew and says where it is. */
   private rewind(nowMs: number): void {
     if (this.cursor === null) return;
     this.cursor = minLsn(this.cursor, this.received);
+    this.line.restarted();
     this.progressAtMs = nowMs;
   }
 

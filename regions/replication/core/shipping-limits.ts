@@ -12,6 +12,16 @@ export const shippingLimits = {
   windowBytes: 8 * MiB,
   /** Frames in one message, before compression. Under the server's `max_payload` of 1 MiB with the header. */
   messageBytes: 512 * 1024,
+  /** On a narrow line a message carries less, down to this part of it: one frame, whatever its size, is never parted. */
+  messageParts: 8,
+  /** Redo may wait so long for a line that is full, on top of what a message takes on an empty one (R98). */
+  queueMs: 200,
+  /** The shortest delay of a line is the shortest of the last one or two periods of this length: routes change. */
+  lineDelayForMs: 30_000,
+  /** What leaves within so long is timed as one. */
+  lineEveryMs: 10,
+  /** So many of those are under way at most; what leaves then counts to the last. */
+  lineTimedMax: 512,
   /** Frames smaller than this are sent as they are: compressing them costs more than it saves. */
   compressFromBytes: 16 * 1024,
   /**
@@ -38,6 +48,14 @@ export const shippingLimits = {
   /** Commit times kept per secondary to tell its lag; more than this are thinned. */
   commitMarksMax: 4_096,
 } as const;
+
+/** Bounds of the way to a secondary; simulations scale them, to exceed every one with little redo. */
+export interface ShippingBounds {
+  readonly windowBytes: number;
+  readonly messageBytes: number;
+  /** How long redo may wait for its line; see R98. */
+  readonly queueMs: number;
+}
 
 /** Since the last word, when a tick says the next. */
 export const heartbeatDueMs = shippingLimits.heartbeatMs - shippingLimits.heartbeatEarlyMs;

@@ -272,6 +272,7 @@ export class TwoRegions {
       replication: {
         region: links,
         connect: (purpose) => ({
+          maxPayloadBytes: 1_048_576,
           publish: (subject, data) => bus.publish(region, subject, data, purpose),
           close: async () => undefined,
         }),

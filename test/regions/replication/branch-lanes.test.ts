@@ -37,7 +37,7 @@ test('each region has a lane or not by itself', () => {
 });
 
 test('the branches of a secondary share one window, whatever comes and goes, and each can send a message', () => {
-  const whole = { windowBytes: 8_000_000, messageBytes: 500_000 };
+  const whole = { windowBytes: 8_000_000, messageBytes: 500_000, queueMs: 200 };
   let lanes = 1;
   const bounds = sharedBounds(whole, () => lanes);
   expect(bounds).toMatchObject({ messageBytes: 250_000, windowBytes: 8_000_000 });

@@ -37,9 +37,10 @@ class TwoRegions {
         region: this.primary.region,
         remembered: {},
         onStalled: () => undefined,
-        bounds: { windowBytes: 256 * 1024, messageBytes: 32 * 1024 },
+        bounds: { windowBytes: 256 * 1024, messageBytes: 32 * 1024, queueMs: 200 },
         log: silent,
         connect: () => ({
+          maxPayloadBytes: 1_048_576,
           publish: (_subject, data) => {
             if (this.isCut) return 'sent';
             const images = carriesImages(data) ? decodeImages(data) : null;

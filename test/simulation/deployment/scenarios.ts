@@ -358,6 +358,17 @@ export const largeTransactions: Scenario = (options) => ({
   faults: [plan('crash', between(500 * ms, 2 * seconds), between(50 * ms, 500 * ms))],
 });
 
+/** No fault, and lines between regions that take seconds for a window of redo. */
+export const narrowLines: Scenario = (options) => ({
+  ...largeTransactions(options),
+  workload: { largePerMille: 300, largePagesMax: 80, openMax: 2, pauseUs: 500 * ms },
+  latency: { ...options.latency, spikePerMille: 0, lineBytesPerMs: 60 },
+  disk: { ...options.disk, stallPerMille: 0 },
+  lease: defaultLeaseLimits,
+  rpo: 'off',
+  faults: [],
+});
+
 /** The same where the way to each node is so slow that a transaction takes longer than a quorum may stand still. */
 export const slowLargeTransactions: Scenario = (options) => ({
   ...largeTransactions(options),

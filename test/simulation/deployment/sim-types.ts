@@ -1,7 +1,7 @@
 /** What the simulated processes say to one another, and what they tell the judges. */
 import type { ControlRecord } from '../../../regions/control/core/control-record.ts';
 import type { LossReport } from '../../../regions/moves/core/loss-report.ts';
-import type { ShippingBounds } from '../../../regions/replication/core/shipper.ts';
+import type { ShippingBounds } from '../../../regions/replication/core/shipping-limits.ts';
 import type { RetentionConfig } from '../../../regions/retention/core/retention-limits.ts';
 import type { Fork } from '../../../storage/history/epoch-tree.ts';
 import type { MergeBounds } from '../../../storage/images/core/merge-policy.ts';
@@ -78,6 +78,7 @@ export const defects = [
   'seals-main',
   'forgets-calls',
   'joins-over-gaps',
+  'fills-the-line',
 ] as const;
 export type Defect = (typeof defects)[number];
 

@@ -44,6 +44,8 @@ export type LatencyOptions = {
   /** How many messages in a thousand are late by `spikeUs`. */
   readonly spikePerMille: number;
   readonly spikeUs: Range;
+  /** What all that goes from one region to another shares, bytes a millisecond; 0 is unlimited. Nothing is dropped: it waits. */
+  readonly lineBytesPerMs: number;
 };
 
 export class Topology {
@@ -52,6 +54,8 @@ export class Topology {
   private readonly pairs: Prng;
   private readonly zones = new Map<string, string>();
   private readonly baseUs = new Map<string, number>();
+  /** Until when the line from one region to another is taken. */
+  private readonly takenUntilUs = new Map<string, number>();
   private readonly rules = new Map<RuleId, Rule>();
   private readonly listeners: ((added: RuleId | undefined) => void)[] = [];
   private nextRule: RuleId = 1;
@@ -133,6 +137,19 @@ export class Topology {
         slowest = Math.max(slowest, rule.effect.factor);
     }
     return latencyUs * slowest;
+  }
+
+  /** Takes the line between two regions for a message of so many bytes. @returns when all of it has left. */
+  leavesAtUs(from: Address, to: Address, bytes: number): number {
+    const { nowUs } = this.world;
+    const { lineBytesPerMs } = this.options;
+    const [left, right] = [regionOf(from), regionOf(to)];
+    if (lineBytesPerMs === 0 || left === right) return nowUs;
+    const pair = `${left}>${right}`;
+    const startsUs = Math.max(nowUs, this.takenUntilUs.get(pair) ?? 0);
+    const endsUs = startsUs + Math.floor((bytes * 1000) / lineBytesPerMs);
+    this.takenUntilUs.set(pair, endsUs);
+    return endsUs;
   }
 
   private distanceUs(from: Address, to: Address): number {

@@ -4,6 +4,7 @@
  */
 import type { ReplicationParts } from '../../../regions/agent/replication-parts.ts';
 import { carriesImages, decodeImages, decodeShipped } from '../../../regions/bus/core/messages.ts';
+import type { ShippingBounds } from '../../../regions/replication/core/shipping-limits.ts';
 import {
   openRegionReceiver,
   type ReceiverNews,
@@ -41,7 +42,9 @@ export function replicationParts(host: ReplicationHost): ReplicationParts {
     connect: (purpose) => observedOutlet(nats.open(purpose), host),
     openReceiver: (at, on) => openReceiver(host, at, on),
     onStalled: (to) => context.witness.stalled(region, to),
-    bounds: context.bounds.shipping,
+    bounds: context.defects.has('fills-the-line')
+      ? filling(context.bounds.shipping)
+      : context.bounds.shipping,
     codec: codecTwin,
   };
 }
@@ -64,10 +67,19 @@ function logSource({ links, context }: ReplicationHost): FetchSource {
   };
 }
 
+/** The defect: however long redo waits for the line, more is put behind it. */
+const filling = (bounds: ShippingBounds): ShippingBounds => ({
+  ...bounds,
+  queueMs: Number.POSITIVE_INFINITY,
+});
+
 /** Tells the witness what leaves for a secondary. */
 function observedOutlet(connection: NatsPart, { context }: ReplicationHost): Outlet {
   const target = (subject: string): string => subject.slice(subject.lastIndexOf('.') + 1);
   return {
+    get maxPayloadBytes() {
+      return connection.maxPayloadBytes;
+    },
     publish: (subject, bytes) => {
       if (carriesImages(bytes)) {
         const images = decodeImages(bytes);

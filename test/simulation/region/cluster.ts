@@ -115,6 +115,7 @@ export class Cluster {
       jitterUs: none,
       spikePerMille: 0,
       spikeUs: none,
+      lineBytesPerMs: 0,
     };
     this.links = {
       redialUs: { min: 1_000, max: 4_000 },

@@ -283,9 +283,10 @@ export class Network<M> {
 
   private sendInOrder(connection: Connection<M>, half: Half<M>, message: M, measured: Measure): void {
     const latencyUs = this.topology.latencyUs(half.from, half.to, half.chance);
+    const leavesUs = this.topology.leavesAtUs(half.from, half.to, measured.bytes);
     half.lineFreeUs = Math.max(half.lineFreeUs, this.world.nowUs) + this.lineUs(measured.bytes);
     const previousUs = half.queue.at(-1)?.arrivesUs ?? 0;
-    const arrivesUs = Math.max(previousUs, half.lineFreeUs + latencyUs);
+    const arrivesUs = Math.max(previousUs, Math.max(half.lineFreeUs, leavesUs) + latencyUs);
     half.queue.push({ message, measured, arrivesUs });
     half.bytes += measured.bytes;
     if (half.queue.length === 1) this.pump(connection, half, arrivesUs);

@@ -3,7 +3,7 @@ import { encodeAck } from '../../../../regions/bus/core/messages.ts';
 import { BranchReceiving, branchReceivingLimits } from '../../../../regions/replication/branch-receiving.ts';
 import { BranchShipping, type ShippedBranch } from '../../../../regions/replication/branch-shipping.ts';
 import { type BranchPlace, branchLaneLimits } from '../../../../regions/replication/core/branch-lanes.ts';
-import type { ShippingBounds } from '../../../../regions/replication/core/shipper.ts';
+import type { ShippingBounds } from '../../../../regions/replication/core/shipping-limits.ts';
 import type { Receiving } from '../../../../regions/replication/receiving.ts';
 import { SharedOutlets } from '../../../../regions/replication/shared-outlets.ts';
 import type { Shipping } from '../../../../regions/replication/shipping.ts';
@@ -35,8 +35,8 @@ function shipping() {
   const bounds = new Map<string, ShippingBounds>();
   let nowMs = 0;
   const run = new BranchShipping({
-    connect: () => ({ publish: () => 'sent', close: async () => undefined }),
-    bounds: { windowBytes: 8_000, messageBytes: 1_000 },
+    connect: () => ({ maxPayloadBytes: 1_048_576, publish: () => 'sent', close: async () => undefined }),
+    bounds: { windowBytes: 8_000, messageBytes: 1_000, queueMs: 200 },
     ship: (lanes, reign) => {
       const id = `${lanes.branch}@${reign.head}`;
       notes.push(`${id} ships to ${lanes.secondaries.join(' ')}`);
@@ -124,7 +124,11 @@ test('lanes share one connection; one that begins anew gets another, and the old
   const outlets = new SharedOutlets((purpose) => {
     const id = `${purpose}#${++opened}`;
     events.push(`open ${id}`);
-    return { publish: () => 'sent', close: async () => void events.push(`close ${id}`) };
+    return {
+      maxPayloadBytes: 1_048_576,
+      publish: () => 'sent',
+      close: async () => void events.push(`close ${id}`),
+    };
   });
   const [first, second] = [outlets.take('eu'), outlets.take('eu')];
   expect(events).toEqual(['open eu#1']);

@@ -5,7 +5,9 @@ import { epoch, lsn, type PageNo, pageNo, regionId } from '../../../../storage/r
 import type { ImagesPutReply } from '../../../../storage/wire/core/messages.ts';
 
 const floor = { epoch: epoch(3), lsn: lsn(900) };
-const bounds = { windowBytes: 8_192, messageBytes: 4_096 };
+/** A message carries one page, and one is under way at a time while nothing is known of the line. */
+const bounds = { windowBytes: 65_536, messageBytes: 32_768, queueMs: 200 };
+const fetchFrom = (fromPage: number) => ({ kind: 'fetch', floor, fromPage, bytesMax: 4_096 });
 const ack = (next: number | null, pages: number, low: number | null = 950) =>
   ({
     kind: 'acked',
@@ -44,10 +46,11 @@ describe('a primary that fills a secondary', () => {
 
   it('begins where the secondary is, and keeps within the window', () => {
     const shipper = begun();
-    expect(shipper.step(ack(5, 4), 10_010)).toEqual([{ kind: 'fetch', floor, fromPage: 5 }]);
-    expect(shipper.step(fetched(5, 6), 10_020)).toEqual([{ kind: 'fetch', floor, fromPage: 6 }]);
-    expect(shipper.step(fetched(6, 7), 10_030)).toEqual([]);
-    expect(shipper.step(ack(6, 5), 10_040)).toEqual([{ kind: 'fetch', floor, fromPage: 7 }]);
+    expect(shipper.step(ack(5, 4), 10_010)).toEqual([fetchFrom(5)]);
+    expect(shipper.step(fetched(5, 6), 10_020)).toEqual([]);
+    expect(shipper.step(ack(6, 5), 10_040)).toEqual([fetchFrom(6)]);
+    expect(shipper.step(fetched(6, 7), 10_050)).toEqual([fetchFrom(7)]);
+    expect(shipper.step(fetched(7, 8), 10_060)).toEqual([]);
     expect(shipper.progress).toEqual({ bytes: 20_480, totalBytes: 40_960, bytesPerSecond: 136_533 });
   });
 
@@ -60,7 +63,7 @@ describe('a primary that fills a secondary', () => {
     for (let nowMs = 10_100; nowMs < 40_000; nowMs += 100)
       if (shipper.step({ kind: 'tick' }, nowMs).some(({ kind }) => kind === 'ask')) asked.push(nowMs);
     expect(asked).toEqual([11_100, 13_100, 17_100, 25_100, 33_100]);
-    expect(shipper.step(ack(2, 1), 40_000)).toEqual([{ kind: 'fetch', floor, fromPage: 2 }]);
+    expect(shipper.step(ack(2, 1), 40_000)).toEqual([fetchFrom(2)]);
   });
 
   it('R64: tells from where on the log is needed: the lowest place of any page, until it is needed no more', () => {
@@ -80,7 +83,7 @@ describe('a primary that fills a secondary', () => {
     const shipper = begun();
     shipper.step(ack(9, 8), 10_010);
     expect(shipper.step({ kind: 'fetchFailed' }, 10_020)).toEqual([]);
-    expect(shipper.step({ kind: 'tick' }, 10_300)).toEqual([{ kind: 'fetch', floor, fromPage: 9 }]);
+    expect(shipper.step({ kind: 'tick' }, 10_300)).toEqual([fetchFrom(9)]);
     expect(shipper.step(fetched(9, null), 10_310)).toEqual([]);
     expect(shipper.step(ack(null, 9), 10_320)).toEqual([]);
   });

@@ -4,6 +4,7 @@ import {
   type ShipperEffect,
   type ShipperEvent,
 } from '../../../../regions/replication/core/shipper.ts';
+import { shippingLimits } from '../../../../regions/replication/core/shipping-limits.ts';
 import { epoch, lsn, regionId } from '../../../../storage/redo/ids.ts';
 
 export const head = epoch(3);
@@ -56,11 +57,13 @@ export const looked = (
 export const tick: ShipperEvent = { kind: 'tick' };
 export const kinds = (effects: readonly ShipperEffect[]): readonly string[] =>
   effects.map((effect) => effect.kind);
+/** What a shipper asks of the log while it knows nothing of the line. */
 export const fetchFrom = (from: number, known: number, afterMs = 0): ShipperEffect => ({
   kind: 'fetch',
   from: lsn(from),
   known: lsn(known),
   afterMs,
+  bytesMax: shippingLimits.messageBytes / shippingLimits.messageParts,
 });
 
 /** A shipper whose secondary has joined at `at` and asked for more. */

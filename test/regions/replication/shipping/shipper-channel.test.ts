@@ -2,12 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import type { ShipAck, Shipped } from '../../../../regions/bus/core/messages.ts';
 import { Receiver, type ReceiverEvent } from '../../../../regions/replication/core/receiver.ts';
-import {
-  Shipper,
-  type ShipperEvent,
-  type ShippingBounds,
-} from '../../../../regions/replication/core/shipper.ts';
-import { shippingLimits } from '../../../../regions/replication/core/shipping-limits.ts';
+import { Shipper, type ShipperEvent } from '../../../../regions/replication/core/shipper.ts';
+import { type ShippingBounds, shippingLimits } from '../../../../regions/replication/core/shipping-limits.ts';
 import { epoch, type Lsn, lsn, mainBranch, regionId } from '../../../../storage/redo/ids.ts';
 import { Prng } from '../../../simulation/world/prng.ts';
 
@@ -290,7 +286,7 @@ describe('shipper and receiver over a bad channel', { retry: 0 }, () => {
   });
 
   test('a transaction many times the window arrives, with the agent there killed in the middle, and R8 holds within it', () => {
-    const bounds = { windowBytes: 2_000, messageBytes: 400 };
+    const bounds = { windowBytes: 2_000, messageBytes: 400, queueMs: 200 };
     for (let seed = 1; seed <= 3; seed++) {
       const channel = new Channel(seed, { ...calm, lose: 0.05, repeat: 0.05 }, bounds);
       channel.commits = [300, 30_300, 30_301, 50_000];

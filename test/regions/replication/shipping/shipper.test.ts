@@ -1,6 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Shipper, type ShipperEvent } from '../../../../regions/replication/core/shipper.ts';
+import {
+  Shipper,
+  type ShipperEffect,
+  type ShipperEvent,
+} from '../../../../regions/replication/core/shipper.ts';
 import { heartbeatDueMs, shippingLimits } from '../../../../regions/replication/core/shipping-limits.ts';
 import { reportLimits } from '../../../../regions/status/core/report-limits.ts';
 import { lsn } from '../../../../storage/redo/ids.ts';
@@ -8,6 +12,12 @@ import { ack, fetched, fetchFrom, head, joined, kinds, tick } from './shipper-be
 
 const { windowBytes, messageBytes, heartbeatMs, resendAfterMs, shipEveryMs } = shippingLimits;
 const { offlineAfterMs } = reportLimits;
+
+/** A message that ends at `end` leaves, and arrives at once without being stored. */
+function arriving(shipper: Shipper, end: number, vdl: number, nowMs: number): readonly ShipperEffect[] {
+  const left = shipper.step(fetched(end - messageBytes, end, vdl), nowMs);
+  return [...left, ...shipper.step(ack(end, { vcl: 0 }), nowMs)];
+}
 
 describe('shipper', () => {
   test('only sends heartbeats until the secondary has said where it is', () => {
@@ -165,8 +175,8 @@ describe('shipper', () => {
     let effects = shipper.step(ack(0, { gap: true }), 2);
     let shippedTo = 0;
     while (kinds(effects).includes('fetch')) {
-      effects = shipper.step(fetched(shippedTo, shippedTo + messageBytes, 50 * windowBytes), 3);
       shippedTo += messageBytes;
+      effects = arriving(shipper, shippedTo, 50 * windowBytes, 3);
     }
     expect(shippedTo).toBe(windowBytes);
     expect(shipper.lag(100, 0)).toMatchObject({ vdl: 0, lagBytes: 50 * windowBytes });
@@ -176,9 +186,11 @@ describe('shipper', () => {
     const shipper = joined(0);
     const end = 40 * windowBytes;
     for (let at = 0; at + messageBytes < end; at += messageBytes) {
-      const effects = shipper.step(fetched(at, at + messageBytes, end), 1);
+      const effects = [
+        ...shipper.step(fetched(at, at + messageBytes, end), 1),
+        ...shipper.step(ack(at + messageBytes, { vdl: 0 }), 1),
+      ];
       expect([at, kinds(effects)]).toEqual([at, ['ship', 'fetch']]);
-      shipper.step(ack(at + messageBytes, { vdl: 0 }), 1);
     }
     expect(shipper.lag(0, 0)).toMatchObject({ vdl: 0, lagBytes: end });
   });
@@ -191,11 +203,8 @@ describe('shipper', () => {
     let effects = shipper.step(tick, 3 + resendAfterMs);
     let shippedTo = 0;
     while (kinds(effects).includes('fetch')) {
-      effects = shipper.step(
-        fetched(shippedTo, shippedTo + messageBytes, 100 * windowBytes),
-        3 + resendAfterMs,
-      );
       shippedTo += messageBytes;
+      effects = arriving(shipper, shippedTo, 100 * windowBytes, 3 + resendAfterMs);
     }
     expect(shippedTo).toBe(windowBytes);
   });

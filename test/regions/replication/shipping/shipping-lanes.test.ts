@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { encodeAck } from '../../../../regions/bus/core/messages.ts';
 import { Shipping } from '../../../../regions/replication/shipping.ts';
 import { epoch, lsn, regionId } from '../../../../storage/redo/ids.ts';
 
@@ -21,6 +22,7 @@ function shippingTo(secondaries: readonly (typeof us)[]) {
         open.push(purpose);
         opened.push(purpose);
         return {
+          maxPayloadBytes: 1_048_576,
           publish: () => 'sent',
           close: async () => {
             open.splice(open.indexOf(purpose), 1);
@@ -47,4 +49,33 @@ test('a lane begins for a region that comes and ends for one that goes, and the 
   expect(opened).toEqual(['ship-eu-west-1', 'ship-ap-northeast-1']);
   await shipping.close();
   expect(open).toEqual([]);
+});
+
+test('a lane reads no more than fits a message of its NATS server', async () => {
+  const asked: number[] = [];
+  for (const maxPayloadBytes of [0, 1_048_576, 100_000]) {
+    const shipping = new Shipping(
+      {
+        cluster: 'test',
+        from: us,
+        secondaries: [eu],
+        region: {
+          nodes: ['n1'],
+          request: (_node: string, { bytesMax }: { bytesMax: number }) => {
+            asked.push(bytesMax);
+            return new Promise(() => undefined);
+          },
+        } as never,
+        connect: () => ({ maxPayloadBytes, publish: () => 'sent', close: async () => undefined }),
+        onStalled: () => undefined,
+        remembered: {},
+        log: quiet as never,
+      },
+      { head: epoch(1), forks: [], vdl: lsn(100) },
+    );
+    const at = { received: lsn(0), vcl: lsn(0), vdl: lsn(0) };
+    shipping.acked(encodeAck({ region: eu, head: epoch(1), ...at, gap: true, ackSentAtUs: 0 }));
+    await shipping.close();
+  }
+  expect(asked).toEqual([65_536, 65_536, 100_000 - 65_536]);
 });
