@@ -5,7 +5,7 @@
 import type { BatchCondition, SqlValue } from '../../gateway/sql/sql.ts';
 import { Prng } from '../simulation/world/prng.ts';
 import type { Operation, Script, Statement, Step } from './script.ts';
-import { byTheme, plain, themes } from './statements.ts';
+import { byTheme, plain, type Theme, themes } from './themes/statements.ts';
 import { ways } from './ways.ts';
 
 /** Runs of operations that only together say anything. */
@@ -160,10 +160,14 @@ const audit: readonly Operation[] = [
   one("SELECT type, name, sql FROM sqlite_schema WHERE instr(name, 'zz_') = 1 ORDER BY type, name"),
 ];
 
-/** The script of a seed: about `length` operations and a look at what they left. @throws AssertionError when `seed` is no safe integer. */
-export function scriptOf(seed: number, length = 14): Script {
+/**
+ * The script of a seed: about `length` operations and a look at what they left. @param lean a theme that it has, whatever the seed.
+ * @throws AssertionError when `seed` is no safe integer.
+ */
+export function scriptOf(seed: number, length = 14, lean?: Theme): Script {
   const chance = Prng.fromSeed(seed).stream('script');
-  const chosen = chance.shuffle(themes).slice(0, chance.between(1, 3));
+  const drawn = chance.shuffle(themes).slice(0, chance.between(1, 3));
+  const chosen = lean === undefined ? drawn : [lean, ...drawn.filter((theme) => theme !== lean).slice(0, 1)];
   const statement = (): Statement => {
     const theme = chance.perMille(200) ? null : chance.pick(chosen);
     return chance.pick(theme === null ? plain : byTheme[theme])(chance);
@@ -171,7 +175,7 @@ export function scriptOf(seed: number, length = 14): Script {
   const operations: Operation[] = [];
   for (const theme of chosen) {
     const [opening] = byTheme[theme];
-    if (opening !== undefined && chance.perMille(500))
+    if (opening !== undefined && (theme === lean || chance.perMille(500)))
       operations.push({ kind: 'execute', statement: opening(chance) });
   }
   const count = chance.between(Math.ceil(length / 2), length);

@@ -13,6 +13,7 @@ import {
 } from './oracle.ts';
 import { differing } from './run-scripts.ts';
 import { type Script, setUpAsShell } from './script.ts';
+import { themes } from './themes/statements.ts';
 import { ways } from './ways.ts';
 
 const usage = `node test/oracle/main.ts [--scripts N] [--seed S] [options]
@@ -27,6 +28,7 @@ Runs N scripts, from seed S on, through the primary and through a secondary regi
   --only NAME       primary or secondary
   --engine          no deployment: the engine alone, as a writer and as a reader that hands on
   --way W           how streams reach the gateway: ${ways.join(', ')}; each script has its own where nothing is said
+  --theme T         one that all scripts lean towards, such as 'edited schema'
   --reports N       kinds of difference that are made small and shown, for each of the two (5)
   --foreign-keys V  what streams begin with, on or off (on)
 `;
@@ -42,6 +44,7 @@ const { values } = parseArgs({
     only: { type: 'string' },
     engine: { type: 'boolean', default: false },
     way: { type: 'string' },
+    theme: { type: 'string' },
     reports: { type: 'string', default: '5' },
     'foreign-keys': { type: 'string', default: 'on' },
     help: { type: 'boolean', default: false },
@@ -58,6 +61,12 @@ function number(name: 'scripts' | 'seed' | 'length' | 'lanes' | 'reports'): numb
 const way = ways.find((one) => one === values.way);
 if (values.way !== undefined && way === undefined) {
   process.stderr.write(`--way is one of ${ways.join(', ')}, not ${values.way}\n\n${usage}`);
+  process.exit(2);
+}
+
+const theme = themes.find((one) => one === values.theme);
+if (values.theme !== undefined && theme === undefined) {
+  process.stderr.write(`--theme is one of ${themes.join(', ')}, not ${values.theme}\n\n${usage}`);
   process.exit(2);
 }
 
@@ -134,7 +143,7 @@ async function onDeployment(stock: StockSqlite, scripts: readonly Script[]): Pro
 /** @returns the exit code */
 async function main(): Promise<number> {
   const scripts = Array.from({ length: number('scripts') }, (_, at) => {
-    const script = scriptOf(number('seed') + at, number('length'));
+    const script = scriptOf(number('seed') + at, number('length'), theme);
     return { ...script, way: way ?? script.way };
   });
   const stock = new StockSqlite(values['foreign-keys'] !== 'off');

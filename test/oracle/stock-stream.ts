@@ -33,6 +33,10 @@ const writesRows =
   /^(?:\s|\/\*.*?\*\/|--.*\n|\ufeff)*(?:(?:INSERT|UPDATE|DELETE|REPLACE)\b|WITH\b[\s\S]*\b(?:INSERT|REPLACE)\s+(?:OR\s+\w+\s+)?INTO\b|WITH\b[\s\S]*\)\s*(?:UPDATE|DELETE)\b)/i;
 /** A PRAGMA takes effect while SQLite prepares it; Sextant describes one without, so that its description is not compared. */
 export const settingPragma = /^(?:\s|\/\*.*?\*\/)*(?:EXPLAIN\s+(?:QUERY\s+PLAN\s+)?)?PRAGMA\b[\s\S]*[=(]/i;
+/** Rows of the schema of `main` are changed by hand. */
+const editsSchema =
+  /^(?:\s|\/\*.*?\*\/)*(?:INSERT|UPDATE|DELETE|REPLACE)\b(?:\s+(?:OR\s+\w+|INTO|FROM))*\s+(?:main\.)?sqlite_(?:schema|master)\b/i;
+const undoesAll = /^(?:\s|\/\*.*?\*\/)*ROLLBACK\b(?![\s\S]*\bTO\b)/i;
 /** What the authorizer calls writing; the fourth argument is the database. */
 const writeActions: ReadonlySet<number> = new Set([
   1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 23, 27, 28, 29, 30,
@@ -61,6 +65,8 @@ export class StockStream {
   private db: DatabaseSync;
   private readonlyTransaction = false;
   private writesMain = false;
+  /** The version of the schema before its rows were edited in a transaction that is open still; null while none were. */
+  private editedFrom: SqlValue = null;
 
   /** @param foreignKeys whether a stream begins with them on. */
   constructor(path: string, foreignKeys = true) {
@@ -110,6 +116,7 @@ export class StockStream {
       case 'reopen':
         this.db.close();
         this.readonlyTransaction = false;
+        this.editedFrom = null;
         this.db = this.open();
         return { kind: 'done' };
     }
@@ -134,10 +141,12 @@ export class StockStream {
         return { kind: 'error', code: 'SQLITE_READONLY', message: '' };
       prepared.setReadBigInts(true);
       prepared.setReturnArrays(true);
+      if (editsSchema.test(sql)) this.editedFrom ??= this.schemaVersion();
       const found: unknown[] = prepared.all(...args);
       const rows = found.map((row) => (Array.isArray(row) ? row.map(cell) : []));
       if (isReadonlyBegin) this.beginReadonly();
       const counts = writesRows.test(sql) ? this.counters() : null;
+      this.raiseSchemaVersion(sql);
       return {
         kind: 'result',
         columns: ownColumns(columnsOf(prepared.columns())),
@@ -146,8 +155,24 @@ export class StockStream {
         rowid: counts === null ? null : `${counts[1]}`,
       };
     } catch (error) {
+      if (!this.db.isTransaction) this.editedFrom = null;
       return errorOf(error);
     }
+  }
+
+  /** G133: once edited rows of the schema are committed, it is another schema, also for the stream that edited them. */
+  private raiseSchemaVersion(sql: string): void {
+    if (this.editedFrom === null || this.db.isTransaction) return;
+    const version = this.schemaVersion();
+    if (version === this.editedFrom && !undoesAll.test(sql))
+      this.db.exec(`PRAGMA schema_version = ${Number(version) + 1}`);
+    this.editedFrom = null;
+  }
+
+  private schemaVersion(): SqlValue {
+    const prepared = this.db.prepare('PRAGMA schema_version');
+    prepared.setReadBigInts(true);
+    return Object.values(prepared.get() ?? {})[0] ?? null;
   }
 
   private counters(): readonly SqlValue[] {

@@ -78,6 +78,8 @@ export class SqliteAuthorizer {
   undoes: boolean = false;
   /** It tells of the schema as its connection knows it. */
   looksAtSchema: boolean = false;
+  /** It changes the rows that keep the schema of the volume. */
+  editsSchema: boolean = false;
   /** Settings that were given a value since somebody last looked; null for none. */
   settings: Set<string> | null = null;
   /** Why the last call was denied, where the engine has a reason of its own. */
@@ -97,6 +99,7 @@ export class SqliteAuthorizer {
     this.begins = false;
     this.undoes = false;
     this.looksAtSchema = false;
+    this.editsSchema = false;
     this.blocked = null;
   }
 
@@ -143,7 +146,9 @@ export class SqliteAuthorizer {
       if (drops.has(code)) this.marks = true;
     }
     const changesRows = code === action.insert || code === action.update || code === action.delete;
-    if (changesRows && this.wasm.stringAt(first)?.toLowerCase() === 'sqlite_dbpage')
+    const table = changesRows ? this.wasm.stringAt(first)?.toLowerCase() : undefined;
+    if (name === 'main' && table === 'sqlite_master') this.editsSchema = true;
+    if (table === 'sqlite_dbpage')
       return this.block('A write to sqlite_dbpage is refused: it would break the format of the volume');
     return result.ok;
   }

@@ -93,12 +93,12 @@ export class Connection {
       'foreign_keys=on', // As in every build of libSQL.
       `hard_heap_limit=${runtime.limits.heapBytes}`,
     ];
-    this.file.settingUp = true;
-    for (const setting of settings) {
-      const outcome = this.perform(`PRAGMA ${setting}`);
-      if (!outcome.ok) return outcome.error;
-    }
-    this.file.settingUp = false;
+    const refused = this.setUp(settings);
+    // A schema that was edited into one that does not parse is told by the first statement, and mended through `writable_schema`.
+    const error = isMalformed(refused)
+      ? this.setUp(['writable_schema=on', ...settings, 'writable_schema=reset'])
+      : refused;
+    if (error !== null && !isMalformed(error)) return error;
     call.sqlite3_set_authorizer(this.db, runtime.authorizer, 0);
     call.sqlite3_progress_handler(this.db, runtime.lookEvery, runtime.progress, 0);
     for (const [name, callback] of [
@@ -108,6 +108,20 @@ export class Connection {
       call.sqlite3_create_function(this.db, name, 0, capi.SQLITE_UTF8, 0, callback, 0, 0);
     }
     return null;
+  }
+
+  private setUp(settings: readonly string[]): SqlError | null {
+    this.file.settingUp = true;
+    const error = settings
+      .map((setting) => `PRAGMA ${setting}`)
+      .reduce<SqlError | null>((failed, sql) => failed ?? this.problemOf(sql), null);
+    this.file.settingUp = false;
+    return error;
+  }
+
+  private problemOf(sql: string): SqlError | null {
+    const outcome = this.perform(sql);
+    return outcome.ok ? null : outcome.error;
   }
 
   /** Runs a statement of the engine's own. */
@@ -302,6 +316,7 @@ export class Connection {
       beginsReadonly: authorizer.begins && isReadonlyBegin(wasm.heap().toString('utf8', text, tail)),
       marks: authorizer.marks || authorizer.undoes,
       looksAtSchema: authorizer.looksAtSchema,
+      editsSchema: authorizer.editsSchema && !isExplain,
       isExplain,
       forgetsChanges:
         isExplain && !readonly && countsRows(explainedWord(wasm.heap().toString('utf8', text, tail))),
@@ -337,6 +352,7 @@ export class Connection {
     this.authorizer.marks = false;
     this.authorizer.blocked = null;
     runtime.active = this;
+    if (statement.editsSchema) this.file.editsSchema = true;
     this.counters.begin(counters);
     const counting = !statement.readonly && countsRows(statement.word);
     runtime.started(performance.now());
@@ -433,6 +449,8 @@ export class Connection {
     this.db = 0;
   }
 }
+
+const isMalformed = (error: SqlError | null): boolean => error?.code === 'SQLITE_CORRUPT';
 
 function cacheKibibytes({ limits }: SqliteRuntime): number {
   return Math.ceil(limits.connectionCacheBytes / 1024);

@@ -25,6 +25,8 @@ export interface PreparedStatement {
   readonly marks: boolean;
   /** It tells of the schema as its connection knows it, which has to look first whether others have changed it. */
   readonly looksAtSchema: boolean;
+  /** It changes the rows that keep the schema: by hand, or as part of what CREATE, ALTER and DROP do. */
+  readonly editsSchema: boolean;
   readonly isExplain: boolean;
   /** `changes()` is 0 after it, as SQLite has it after an EXPLAIN of what counts rows. */
   readonly forgetsChanges: boolean;

@@ -58,6 +58,9 @@ const openFlag = { readwrite: 0x2, mainDb: 0x100 } as const;
 const deviceCharacteristics = 0x1000 | 0x200 | 0x400 | 0x800;
 /** Where page 1 counts commits. */
 const changeCounter = { from: 24, to: 28 } as const;
+/** Where page 1 says of which schema it is, and which commit its other fields are of. */
+const schemaCookieAt = 40;
+const validForAt = 92;
 /** `struct sqlite3_file` is one pointer, to its methods. */
 const fileStructBytes = 4;
 
@@ -101,6 +104,8 @@ export class VolumeFile {
   readonly pending: TransactionPages;
   /** The transaction failed to commit: SQLite writes the old pages back, which means nothing to us. */
   rollingBack: boolean = false;
+  /** Its transaction may have changed the rows that keep the schema. */
+  editsSchema: boolean = false;
   /** Why the last call failed, in the engine's words. */
   failure: SqlError | null = null;
   private answered: readonly string[] | null = null;
@@ -141,6 +146,7 @@ export class VolumeFile {
 
   discardPending(): void {
     this.rollingBack = false;
+    this.editsSchema = false;
     this.pending.clear();
   }
 
@@ -153,6 +159,26 @@ export class VolumeFile {
     if (before === null) return false;
     if (!(before instanceof Uint8Array)) return before;
     return counter.equals(before.subarray(changeCounter.from, changeCounter.to));
+  }
+
+  /**
+   * G133: rows of the schema that were edited make another schema, although SQLite raises its version only for CREATE, ALTER and DROP.
+   * The commit counts twice, so that the connection which makes it reads page 1 again, too. @throws ScratchError when the disk fails.
+   */
+  raiseSchemaVersion(access: VolumeAccess): SqlError | null {
+    const written = this.editsSchema ? this.pending.read(pageNo(1)) : null;
+    const before = written === null ? null : this.read(access, pageNo(1));
+    if (written === null || before === null) return null;
+    if (!(before instanceof Uint8Array)) return before;
+    const page = Buffer.from(written);
+    const version = page.readUInt32BE(schemaCookieAt);
+    if (version !== Buffer.from(before).readUInt32BE(schemaCookieAt)) return null;
+    const commits = (page.readUInt32BE(changeCounter.from) + 1) >>> 0;
+    page.writeUInt32BE((version + 1) >>> 0, schemaCookieAt);
+    page.writeUInt32BE(commits, changeCounter.from);
+    page.writeUInt32BE(commits, validForAt);
+    this.pending.write(pageNo(1), page);
+    return null;
   }
 
   fail(error: SqlError, result: number): number {
@@ -439,7 +465,13 @@ export class VolumeVfs {
     if (file.dead) return staleSnapshot;
     const rolledBack = file.isRolledBack(this.access);
     if (rolledBack === true) return 'rolled back';
-    return rolledBack === false ? this.access.prepareCommit(file) : rolledBack;
+    if (rolledBack !== false) return rolledBack;
+    try {
+      return file.raiseSchemaVersion(this.access) ?? this.access.prepareCommit(file);
+    } catch (error) {
+      if (error instanceof ScratchError) return error.error;
+      throw error;
+    }
   }
 
   private pragma(file: VolumeFile, argument: Pointer): number {

@@ -1,7 +1,7 @@
 /** How statements are drawn: from texts, with arguments, over tables that come and go. Pure. */
-import type { SqlValue } from '../../gateway/sql/sql.ts';
-import type { Prng } from '../simulation/world/prng.ts';
-import type { Statement } from './script.ts';
+import type { SqlValue } from '../../../gateway/sql/sql.ts';
+import type { Prng } from '../../simulation/world/prng.ts';
+import type { Statement } from '../script.ts';
 
 export type Make = (chance: Prng) => Statement;
 

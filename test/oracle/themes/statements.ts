@@ -1,5 +1,6 @@
 /** Statements by theme: what a client may do with one stream that leaves something in it. Pure. */
-import type { Prng } from '../simulation/world/prng.ts';
+import type { Prng } from '../../simulation/world/prng.ts';
+import { byEditedTheme, type EditedTheme, editedThemes } from './edited-statements.ts';
 import { amount, bound, key, type Make, odd, say, word } from './make.ts';
 import { byMixedTheme, type MixedTheme, mixedThemes } from './mixed-statements.ts';
 import { byTableTheme, type TableTheme, tableThemes } from './table-statements.ts';
@@ -22,8 +23,8 @@ const streamThemes = [
 ] as const;
 type StreamTheme = (typeof streamThemes)[number];
 
-export const themes = [...streamThemes, ...tableThemes, ...mixedThemes] as const;
-export type Theme = StreamTheme | TableTheme | MixedTheme;
+export const themes = [...streamThemes, ...tableThemes, ...mixedThemes, ...editedThemes] as const;
+export type Theme = StreamTheme | TableTheme | MixedTheme | EditedTheme;
 
 /** A table that real, temporary and attached databases have in turn. */
 const somewhere = (chance: Prng): string =>
@@ -426,4 +427,5 @@ export const byTheme: Readonly<Record<Theme, readonly Make[]>> = {
   ...byStreamTheme,
   ...byTableTheme,
   ...byMixedTheme,
+  ...byEditedTheme,
 };
