@@ -164,8 +164,11 @@ export class StockStream {
   private raiseSchemaVersion(sql: string): void {
     if (this.editedFrom === null || this.db.isTransaction) return;
     const version = this.schemaVersion();
-    if (version === this.editedFrom && !undoesAll.test(sql))
-      this.db.exec(`PRAGMA schema_version = ${Number(version) + 1}`);
+    if (version === this.editedFrom && !undoesAll.test(sql)) {
+      const { query_only: isReadOnly } = this.db.prepare('PRAGMA query_only').get() ?? {};
+      this.db.exec(`PRAGMA query_only = 0; PRAGMA schema_version = ${Number(version) + 1}`);
+      this.db.exec(`PRAGMA query_only = ${Number(isReadOnly)}`);
+    }
     this.editedFrom = null;
   }
 

@@ -368,6 +368,8 @@ export class Connection {
     runtime.active = null;
     const affected = this.counters.end(counters, statement, counting, outcome === result.error);
     if (statement.marks || this.authorizer.marks) this.marked = true;
+    // Not with the file's lock: SQLite gives it up, too, to compile a statement anew for a schema that others have changed.
+    if (this.file.editsSchema && this.isAutocommit()) this.file.editsSchema = false;
     wasm.trimScratch();
     if (error !== null) return { ok: false, error };
     if (finished !== result.ok) return { ok: false, error: this.error(finished) };

@@ -146,7 +146,6 @@ export class VolumeFile {
 
   discardPending(): void {
     this.rollingBack = false;
-    this.editsSchema = false;
     this.pending.clear();
   }
 

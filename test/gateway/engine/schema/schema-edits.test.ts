@@ -107,3 +107,14 @@ test('G134: a schema that does not parse is told to every stream, and a new one 
   expect(await rows(mending, 'SELECT * FROM t')).toEqual([[1n, null]]);
   expect(await columns(other.engine)).toEqual(['a', 'b']);
 });
+
+test('it counts although another stream has changed the schema just before', async () => {
+  const { engine, session } = await written();
+  await run(session, 'PRAGMA writable_schema = ON');
+  await run(session, "UPDATE sqlite_schema SET sql = sql WHERE name = 't'");
+  const other = engine.openSession();
+  await run(other, 'CREATE TABLE u (a)');
+  await run(session, edit);
+  expect(await rows(session, 'SELECT * FROM t')).toEqual([[1n, null]]);
+  expect(await columns(engine)).toEqual(['a', 'b']);
+});
