@@ -23,6 +23,7 @@ import {
   isHeadless,
   supervisorDir,
   telemetryGroup,
+  temporaryDir,
 } from './layout/local-layout.ts';
 import { deploymentTraces } from './local-traces.ts';
 import { foreignData } from './region-files.ts';
@@ -109,6 +110,7 @@ export function deleteDeployment(dataDir: string): string | undefined {
   for (const region of regions) rmSync(join(dataDir, region), { recursive: true, force: true });
   rmSync(join(dataDir, 'witness'), { recursive: true, force: true });
   rmSync(join(dataDir, telemetryGroup), { recursive: true, force: true });
+  rmSync(temporaryDir(dataDir), { recursive: true, force: true });
   emptySupervisorDir(supervisorDir(dataDir));
   // Last: until then a second try still knows what this directory is.
   rmSync(deploymentFile(dataDir), { force: true });

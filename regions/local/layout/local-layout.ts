@@ -71,6 +71,8 @@ export const regionFileOf = (dataDir: string, region: string): string =>
   resolve(dataDir, region, 'region.yaml');
 /** The file of a server that only votes: the witness of two regions, or one whose region has left. */
 export const voterFileOf = (dataDir: string, name: string): string => resolve(dataDir, name, 'witness.yaml');
+/** Where gateways keep what is too much for memory; nothing there outlasts the process that made it. */
+export const temporaryDir = (dataDir: string): string => resolve(dataDir, 'tmp');
 export const logFile = (dir: string): string => join(dir, 'process.log');
 export const pidFile = (dir: string): string => join(dir, 'pid');
 export const deploymentFile = (dataDir: string): string => join(dataDir, 'deployment.json');

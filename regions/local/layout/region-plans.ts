@@ -16,6 +16,7 @@ import {
   nodePortOf,
   nodesOfRegion,
   portsIn,
+  temporaryDir,
   topologyOf,
 } from './local-layout.ts';
 
@@ -93,7 +94,7 @@ export function regionPlans(
         ...(deployment.secure === true && { tls: clientTlsOf(dataDir, region, gateway) }),
         supervisor: resolve(controlSocket(dataDir)),
         // Not the system's, which may be memory.
-        temporaryFolder: resolve(dataDir, 'tmp'),
+        temporaryFolder: temporaryDir(dataDir),
         ...(jaegerUrl !== undefined && { jaegerUrl }),
       })),
       ...(hasEndpoint(deployment, region) && {

@@ -19,6 +19,7 @@ import { deleteDeployment, prepareDeployment } from '../../../regions/local/data
 import { DeploymentError, readDeployment } from '../../../regions/local/deployment-file.ts';
 import { portsOf } from '../../../regions/local/layout/core/local-ports.ts';
 import { controlSocket, pidFile, supervisorDir } from '../../../regions/local/layout/local-layout.ts';
+import { regionPlans } from '../../../regions/local/layout/region-plans.ts';
 import {
   bringUp,
   type RunningDeployment,
@@ -329,6 +330,9 @@ describe('a data directory', () => {
 
   test('is emptied by --fresh of what is ours and of nothing else', () => {
     const first = prepareDeployment({ dataDir, regions: ['a'] });
+    const gateways = regionPlans(first, dataDir, []).flatMap((plan) => plan.gateways);
+    expect(gateways.length).toBeGreaterThan(0);
+    for (const { temporaryFolder } of gateways) mkdirSync(String(temporaryFolder), { recursive: true });
     mkdirSync(join(dataDir, 'a', 'n1'), { recursive: true });
     writeFileSync(join(dataDir, 'notes.txt'), '');
     expect(deleteDeployment(dataDir)).toBe(`the data of a in ${dataDir} (cluster ${first.cluster})`);
