@@ -17,6 +17,7 @@ import {
   genesisEpoch,
   type Lsn,
   mainBranch,
+  maxLsn,
   regionId,
   zeroLsn,
 } from '../../../storage/redo/ids.ts';
@@ -339,8 +340,10 @@ export class SimGateway implements SimProcess {
         return;
       }
       if (reply.head > this.head || reply.vdl > this.vdl) {
+        // S7: below where the last fork of a path leaves all is durable, though the node that tells of it was told less before.
+        const { forkLsn = zeroLsn } = reply.forks.find(({ epoch }) => epoch === reply.head) ?? {};
         this.head = reply.head;
-        this.vdl = reply.vdl;
+        this.vdl = maxLsn(reply.vdl, forkLsn);
         this.past.push({ head: this.head, vdl: this.vdl, atMs: askedAtMs });
         this.volume.regionVdl(this.head, this.vdl);
       }
