@@ -1,10 +1,10 @@
 /** What the judges want to know of the disks of a region: the writes in a log, and each frame. */
 
 import { crc32 } from 'node:zlib';
-import { EpochTree, type Fork } from '../../../storage/history/epoch-tree.ts';
+import type { Fork } from '../../../storage/history/epoch-tree.ts';
 import { type Epoch, type Lsn, zeroLsn } from '../../../storage/redo/ids.ts';
 import type { SeenFrame } from '../judges/agreement.ts';
-import { type DiskCopy, keyOf, segmentOf } from './disk-copy.ts';
+import { type DiskCopy, keyOf, segmentOf, treeOf } from './disk-copy.ts';
 import type { ScannedFrame } from './log-scan.ts';
 import { type LoggedWrite, readWrites } from './sim-workload.ts';
 
@@ -15,7 +15,7 @@ export function writesOn(
   head: Epoch,
   vdl: Lsn,
 ): { readonly from: Lsn; readonly writes: readonly LoggedWrite[] } {
-  const tree = new EpochTree(forks);
+  const tree = treeOf(copy, forks);
   const segment = segmentOf(copy, tree, copy.floor);
   const byPosition = new Map(copy.frames.map((scanned) => [keyOf(scanned.held.position), scanned]));
   const from = segment.floorOn(head) ?? zeroLsn;
