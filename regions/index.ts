@@ -1,6 +1,5 @@
 /** The door of regions: what the gateway may import. */
 
-export { advertiseSchema, natsSchema, refineNats, refineRegion, regionsSchema } from './agent/config.ts';
 export { type AdminAct, auditLog } from './api/audit.ts';
 export { openapi } from './api/core/openapi.ts';
 export { type Admission, mountApi, type Right } from './api/mount.ts';
@@ -15,6 +14,13 @@ export { natsSecurity } from './bus/nats-security.ts';
 export { type Changed, changeControl } from './control/control-link.ts';
 export { openControlStore } from './control/control-store.ts';
 export * from './core.ts';
+export {
+  advertiseSchema,
+  natsSchema,
+  refineNats,
+  refineRegion,
+  regionsSchema,
+} from './deploy/agent-config.ts';
 export { gatewayPart } from './deploy/region-file.ts';
 export { type DrillLink, drillLink } from './drills/run/drill-link.ts';
 export { sealNodes } from './moves/seal-old-region.ts';

@@ -12,8 +12,8 @@ import { createLogger, createProcessMetrics, serviceName, startTelemetry } from 
 import { Agent, AgentStartError } from './agent/agent.ts';
 import { agentRoutes, listenHttp } from './agent/agent-http.ts';
 import { watchAgent } from './agent/agent-metrics.ts';
-import { agentConfigSchema } from './agent/config.ts';
 import { auditLog } from './api/audit.ts';
+import { agentConfigSchema } from './deploy/agent-config.ts';
 import { agentPart } from './deploy/region-file.ts';
 
 const { values } = parseArgs({ options: { config: { type: 'string' } } });

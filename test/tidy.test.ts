@@ -17,6 +17,7 @@ import {
   subjectMap,
   testsCanFail,
   topLevelLayout,
+  topSubjectOf,
 } from './tidy/rules.ts';
 
 const root = join(import.meta.dirname, '..');
@@ -64,6 +65,7 @@ describe('the tree is tidy', () => {
 
   it('no subjects of a layer need each other', () => {
     expect(subjectCircles(sources)).toEqual([]);
+    expect(subjectCircles(sources, topSubjectOf)).toEqual([]);
   });
 
   it('every folder can be seen at a glance', () => {

@@ -13,13 +13,13 @@ import type { ApiError, ApiReply } from '../api/core/api-routes.ts';
 import { type Admission, mountApi } from '../api/mount.ts';
 import { holdsSecret } from '../api/secret.ts';
 import { branchStatus, postgresBase, withUrl, withUrls } from '../branches/core/branch-request.ts';
+import type { AgentConfig } from '../deploy/agent-config.ts';
 import { unansweredOf } from '../moves/core/loss-answers.ts';
 import { mergeLosses } from '../moves/core/loss-report.ts';
 import type { AgentReply, AgentRequest } from '../moves/core/operations.ts';
 import { endpointsIn } from '../status/core/endpoints.ts';
 import type { Agent } from './agent.ts';
 import { otherRegion } from './answer-request.ts';
-import type { AgentConfig } from './config.ts';
 
 /** Routes over a running agent. Asked for another region's move, it says which agent to ask. */
 export function agentRoutes(

@@ -34,6 +34,7 @@ import type { ControlReading } from '../control/core/control-port.ts';
 import { policyOf } from '../control/core/control-record.ts';
 import { defaultLeaseLimits } from '../control/core/lease.ts';
 import type { Policy } from '../control/core/policy.ts';
+import type { AgentConfig } from '../deploy/agent-config.ts';
 import { type DetachedMark, readDetachedMark, removeDetachedMark } from '../membership/detached-mark.ts';
 import {
   type AgentReply,
@@ -53,7 +54,6 @@ import { openRegionReceiver } from '../replication/receiving.ts';
 import { retentionDefault } from '../retention/core/retention-limits.ts';
 import type { ClusterView } from '../status/core/cluster-view.ts';
 import type { RegionReport } from '../status/core/report.ts';
-import type { AgentConfig } from './config.ts';
 import { RegionAgent } from './region-agent.ts';
 
 const recoverTimeoutMs = 15_000;

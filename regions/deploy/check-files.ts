@@ -18,8 +18,8 @@ import {
   storageConfigSchema,
   storagePart,
 } from '../../storage/index.ts';
-import { agentConfigSchema } from '../agent/config.ts';
 import type { Members } from '../members/core/members-request.ts';
+import { agentConfigSchema } from './agent-config.ts';
 import { membersBehind } from './core/members-behind.ts';
 import { type DeploymentFile, deploymentRules, listenersOf } from './core/region-rules.ts';
 import { endpointConfigSchema, endpointPart } from './endpoint-config.ts';

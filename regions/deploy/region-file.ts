@@ -25,9 +25,9 @@ import {
   sharedConfig,
   strictShape,
 } from '../../storage/index.ts';
-import { advertiseSchema, natsSchema, regionsSchema } from '../agent/config.ts';
 import { type BackupConfig, backupSchema } from '../backup/core/backup-config.ts';
 import { retentionSchema } from '../retention/core/retention-limits.ts';
+import { advertiseSchema, natsSchema, regionsSchema } from './agent-config.ts';
 import { natsTopology, voteOnly } from './core/nats-topology.ts';
 import { type Broken, natsRules, regionRules, type ServerFile } from './core/region-rules.ts';
 

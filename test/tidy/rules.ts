@@ -117,10 +117,19 @@ export function packagesBehind(files: readonly SourceFile[], entry: string): rea
 }
 
 /** The subject of a file: its folder, where `core/` is a part of its subject. */
-const subjectOf = (path: string): string => path.replace(/\/(core\/)?[^/]+$/, '');
+const folderOf = (path: string): string => path.replace(/\/(core\/)?[^/]+$/, '');
 
-/** No subject of a layer needs one that needs it. @returns one line for each arrow that is part of a circle */
-export function subjectCircles(files: readonly SourceFile[]): readonly string[] {
+/** The folder of a layer in which a file lies, however deep. */
+export const topSubjectOf = (path: string): string => path.split('/').slice(0, 2).join('/');
+
+/**
+ * No subject of a layer needs one that needs it. @param subjectOf the subject of a path: its folder, or the folder of its layer.
+ * @returns one line for each arrow that is part of a circle
+ */
+export function subjectCircles(
+  files: readonly SourceFile[],
+  subjectOf: (path: string) => string = folderOf,
+): readonly string[] {
   const needs = new Map<string, Map<string, string>>();
   for (const file of files) {
     if (file.path.startsWith('test/') || isDoor(file.path)) continue;

@@ -8,10 +8,10 @@ import {
   storageConfigSchema,
   storagePart,
 } from '../../../storage/index.ts';
-import { agentConfigSchema } from '../../agent/config.ts';
 import { type BackupReader, findBackup } from '../../backup/backup-reader.ts';
 import { isTaken, type RestoreInto, restoreFile, restoreNodes } from '../../backup/restore.ts';
 import { parseTarget } from '../../backup/target.ts';
+import { agentConfigSchema } from '../../deploy/agent-config.ts';
 import type { EngineKind } from '../../deploy/core/engine-kinds.ts';
 import { agentPart, loadMachineFile } from '../../deploy/region-file.ts';
 import { prepareDeployment } from '../../local/data-directory.ts';

@@ -3,7 +3,7 @@ import { relative } from 'node:path';
 import { createInterface, type Interface } from 'node:readline/promises';
 import type { Command } from 'commander';
 import { clusterSchema, showProblem } from '../../../storage/index.ts';
-import { regionsSchema } from '../../agent/config.ts';
+import { regionsSchema } from '../../deploy/agent-config.ts';
 import { checkFiles } from '../../deploy/check-files.ts';
 import { gatewaysMax, initBasePortMax } from '../../deploy/core/deployment-plan.ts';
 import { type EngineKind, engineKinds } from '../../deploy/core/engine-kinds.ts';

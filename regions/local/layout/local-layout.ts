@@ -11,8 +11,8 @@ import {
   secretSchema,
   strictShape,
 } from '../../../storage/index.ts';
-import { natsSchema, regionsSchema } from '../../agent/config.ts';
 import { backupSchema } from '../../backup/core/backup-config.ts';
+import { natsSchema, regionsSchema } from '../../deploy/agent-config.ts';
 import { engineKinds } from '../../deploy/core/engine-kinds.ts';
 import { natsTopology, witness } from '../../deploy/core/nats-topology.ts';
 import { retentionSchema } from '../../retention/core/retention-limits.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { gatewayConfigSchema } from '../../../gateway/process/config.ts';
-import { agentConfigSchema } from '../../../regions/agent/config.ts';
+import { agentConfigSchema } from '../../../regions/deploy/agent-config.ts';
 import { meaningOf, regionKeys } from '../../../regions/deploy/core/region-keys.ts';
 import { type RegionPlan, regionText, witnessText } from '../../../regions/deploy/core/region-text.ts';
 import { natsConfigOfFile } from '../../../regions/deploy/nats-config.ts';

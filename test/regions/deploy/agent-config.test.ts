@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import { gatewayConfigSchema } from '../../../gateway/process/config.ts';
-import { agentConfigSchema } from '../../../regions/agent/config.ts';
+import { agentConfigSchema } from '../../../regions/deploy/agent-config.ts';
 import { isLoopback, parseAddress, storageConfigSchema } from '../../../storage/process/config.ts';
 import { loadConfig, parseConfig } from '../../../storage/process/config-file.ts';
 
