@@ -12,8 +12,9 @@ import type { Judge } from './judge.ts';
 const slackUs = 1_400_000;
 /** For so long an agent goes by another one's last report. */
 const heardUs = reportLimits.offlineAfterMs * 1_000;
-/** For so long after a silence others may not have heard yet that it has ended: an agent tells changes this often. */
-const endingUs = reportLimits.reportMs * 1_000;
+/** For so long after a silence others may not have heard yet that it has ended: an agent tells changes so often, and its word is under way. */
+const underWayUs = 150_000;
+const endingUs = reportLimits.reportMs * 1_000 + underWayUs;
 
 export class ObserversJudge implements Judge {
   readonly name = 'observers';

@@ -32,7 +32,7 @@ describe('the judges object when', { retry: 0 }, () => {
   });
 
   it('one observer is enough for a failover', slow, async () => {
-    const planted = { defects: ['one-observer'], scenario: deafRegions, seeds: 20, first: 10 } as const;
+    const planted = { defects: ['one-observer'], scenario: deafRegions, seeds: 60, first: 28 } as const;
     expect(await objectors(planted)).toContain('observers');
   });
 
