@@ -15,12 +15,17 @@ export interface Asked {
   ask(sql: string): string | null;
 }
 
+const writableSchema = 'writable_schema';
+const isWritable = ({ name }: StreamSetting): boolean => name === writableSchema;
+
 /** The settings of one connection, as it last told them. */
 export class ConnectionSettings {
   private readonly connection: Asked;
   private readonly cacheSize: string;
   /** Sorted by name; what a new connection has is left out. */
   now: readonly StreamSetting[] = [];
+  /** The schema may have been read while it was writable. */
+  private isLoose = false;
 
   /** @param cacheSize `cache_size` of a new connection. */
   constructor(connection: Asked, cacheSize: string) {
@@ -28,9 +33,20 @@ export class ConnectionSettings {
     this.cacheSize = cacheSize;
   }
 
-  /** Makes them those of a stream. Inside a transaction SQLite ignores some of them. */
+  /**
+   * Makes them those of a stream. Inside a transaction SQLite ignores some of them. While a schema is writable SQLite leaves out what it
+   * cannot read of it, and says nothing (G134): whom it is not writable for, it is read again.
+   */
   give(wanted: readonly StreamSetting[]): void {
+    this.change(wanted);
+    if (!this.isLoose || wanted.some(isWritable)) return;
+    this.connection.ask(`PRAGMA ${writableSchema}=RESET`);
+    this.isLoose = false;
+  }
+
+  private change(wanted: readonly StreamSetting[]): void {
     const { now } = this;
+    if (wanted.some(isWritable)) this.isLoose = true;
     if (sameSettings(now, wanted)) return;
     for (const { name } of now)
       if (!wanted.some((setting) => setting.name === name)) this.set(name, freshValue(name, this.cacheSize));
@@ -64,6 +80,7 @@ export class ConnectionSettings {
     }
     const settings = [...next].map(([name, value]) => ({ name, value }));
     settings.sort((a, b) => (a.name < b.name ? -1 : 1));
+    if (settings.some(isWritable)) this.isLoose = true;
     if (!sameSettings(settings, this.now)) this.now = settings;
   }
 }

@@ -31,19 +31,10 @@ export class ConnectionPool {
    * kept for a session.
    */
   borrow(settings: readonly StreamSetting[]): SqlOutcome<Connection> {
-    const last = this.idle.at(-1);
-    if (last !== undefined && sameSettings(last.settings, settings)) {
-      this.idle.pop();
-      return { ok: true, value: last };
-    }
-    const at = this.idle.findLastIndex((connection) => sameSettings(connection.settings, settings));
-    const [same] = at < 0 ? [] : this.idle.splice(at, 1);
-    if (same !== undefined) return { ok: true, value: same };
-    // Changing settings makes SQLite compile what is cached anew: done to the connection that was used longest ago.
-    const other = this.idle.length > 1 || this.isFull ? this.idle.shift() : undefined;
-    if (other !== undefined) {
-      other.giveSettings(settings);
-      return { ok: true, value: other };
+    const idle = this.takeIdle(settings);
+    if (idle !== null) {
+      idle.giveSettings(settings);
+      return { ok: true, value: idle };
     }
     if (this.isFull) {
       const text = `The limit connections = ${this.limits.connections} is reached. Try again after a pause.`;
@@ -55,6 +46,16 @@ export class ConnectionPool {
       opened.value.giveSettings(settings);
     }
     return opened;
+  }
+
+  private takeIdle(settings: readonly StreamSetting[]): Connection | null {
+    const last = this.idle.at(-1);
+    if (last !== undefined && sameSettings(last.settings, settings)) return this.idle.pop() ?? null;
+    const at = this.idle.findLastIndex((connection) => sameSettings(connection.settings, settings));
+    const [same] = at < 0 ? [] : this.idle.splice(at, 1);
+    if (same !== undefined) return same;
+    // Changing settings makes SQLite compile what is cached anew: done to the connection that was used longest ago.
+    return this.idle.length > 1 || this.isFull ? (this.idle.shift() ?? null) : null;
   }
 
   /** Connections that are somebody's now. */

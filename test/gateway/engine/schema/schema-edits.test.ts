@@ -118,3 +118,16 @@ test('it counts although another stream has changed the schema just before', asy
   expect(await rows(session, 'SELECT * FROM t')).toEqual([[1n, null]]);
   expect(await columns(engine)).toEqual(['a', 'b']);
 });
+
+test('G134: what a stream read while the schema was writable is not what the next one knows', async () => {
+  for (const turnsOff of [true, false]) {
+    const { engine, session } = await written();
+    await run(session, 'PRAGMA writable_schema = ON');
+    await run(session, "UPDATE sqlite_schema SET sql = 'CREATE TABLE t (a' WHERE name = 't'");
+    expect(await code(session, 'SELECT * FROM t')).toBe('SQLITE_ERROR');
+    if (turnsOff) await run(session, 'PRAGMA writable_schema = OFF');
+    session.close();
+    for (let again = 0; again < 3; again++)
+      expect(await code(engine.openSession(), 'SELECT * FROM t')).toBe('SQLITE_CORRUPT');
+  }
+});
