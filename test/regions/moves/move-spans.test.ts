@@ -4,7 +4,7 @@ import { moveSpans, operationTrace } from '../../../regions/moves/core/move-span
 import type { Operation } from '../../../regions/moves/core/operations.ts';
 import { lsn } from '../../../storage/redo/ids.ts';
 import type { SpanFact } from '../../../telemetry/index.ts';
-import { Agent, eu, fresh, old, pass } from './moves-agent.ts';
+import { Agent, eu, fresh, old, pass } from './moving/moves-agent.ts';
 
 vi.mock('../../../storage/process/ticker.ts', () => import('../../storage/process/plain-ticker.ts'));
 

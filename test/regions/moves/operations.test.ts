@@ -9,7 +9,7 @@ import { defaultLeaseLimits } from '../../../regions/control/core/lease.ts';
 import { moveLimits } from '../../../regions/control/core/move-limits.ts';
 import { lsn } from '../../../storage/redo/ids.ts';
 
-import { Agent, ap, eu, fresh, old, pass, us } from './moves-agent.ts';
+import { Agent, ap, eu, fresh, old, pass, us } from './moving/moves-agent.ts';
 
 vi.mock('../../../storage/process/ticker.ts', () => import('../../storage/process/plain-ticker.ts'));
 

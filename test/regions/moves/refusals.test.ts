@@ -10,7 +10,7 @@ import {
   switchoverProblem,
 } from '../../../regions/control/core/switchover-rules.ts';
 import { next } from '../control-records.ts';
-import { Agent, ap, eu, us } from './moves-agent.ts';
+import { Agent, ap, eu, us } from './moving/moves-agent.ts';
 
 vi.mock('../../../storage/process/ticker.ts', () => import('../../storage/process/plain-ticker.ts'));
 

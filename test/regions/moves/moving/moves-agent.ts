@@ -6,28 +6,28 @@ import type {
   ControlStore,
   ControlView,
   ControlWrite,
-} from '../../../regions/control/core/control-port.ts';
+} from '../../../../regions/control/core/control-port.ts';
 import {
   acquire,
   type ControlRecord,
   type Holder,
   initialControlRecord,
   type Transition,
-} from '../../../regions/control/core/control-record.ts';
-import { ControlSight } from '../../../regions/control/core/control-sight.ts';
-import { ChallengerTimer, defaultLeaseLimits } from '../../../regions/control/core/lease.ts';
-import type { Survivor } from '../../../regions/control/core/survivors.ts';
-import type { BranchLack } from '../../../regions/moves/core/branch-lacks.ts';
-import type { FailoverWish, KeptOperation } from '../../../regions/moves/core/operation-log.ts';
-import type { Operation } from '../../../regions/moves/core/operations.ts';
-import { MoveTraces } from '../../../regions/moves/move-traces.ts';
-import { Moves } from '../../../regions/moves/moves.ts';
-import { ClusterView } from '../../../regions/status/core/cluster-view.ts';
-import type { RegionReport } from '../../../regions/status/core/report.ts';
-import { machine } from '../../../storage/process/runtime.ts';
-import { epoch, lsn, regionId } from '../../../storage/redo/ids.ts';
-import type { SpanFact } from '../../../telemetry/index.ts';
-import { next } from '../control-records.ts';
+} from '../../../../regions/control/core/control-record.ts';
+import { ControlSight } from '../../../../regions/control/core/control-sight.ts';
+import { ChallengerTimer, defaultLeaseLimits } from '../../../../regions/control/core/lease.ts';
+import type { Survivor } from '../../../../regions/control/core/survivors.ts';
+import type { BranchLack } from '../../../../regions/moves/core/branch-lacks.ts';
+import type { FailoverWish, KeptOperation } from '../../../../regions/moves/core/operation-log.ts';
+import type { Operation } from '../../../../regions/moves/core/operations.ts';
+import { MoveTraces } from '../../../../regions/moves/move-traces.ts';
+import { Moves } from '../../../../regions/moves/moves.ts';
+import { ClusterView } from '../../../../regions/status/core/cluster-view.ts';
+import type { RegionReport } from '../../../../regions/status/core/report.ts';
+import { machine } from '../../../../storage/process/runtime.ts';
+import { epoch, lsn, regionId } from '../../../../storage/redo/ids.ts';
+import type { SpanFact } from '../../../../telemetry/index.ts';
+import { next } from '../../control-records.ts';
 
 export const [us, eu, ap] = [regionId('us-east-1'), regionId('eu-west-1'), regionId('ap-northeast-1')];
 export const old: Holder = { gateway: 'g1', incarnation: 'us' };
