@@ -82,7 +82,7 @@ export type LaneLag = Lag & {
   readonly imagesFrom: Lsn | null;
 };
 
-/** Of one lane: redo sent and not stored there, the most that may be, and whether it is known where the secondary is. */
+/** Of one lane: redo sent and not stored there, the most that may be now, and whether it is known where the secondary is. */
 export interface LaneWindow {
   readonly region: RegionId;
   readonly usedBytes: number;
@@ -270,7 +270,7 @@ class Lane {
 
   get window(): Omit<LaneWindow, 'region'> {
     const { windowUsedBytes: usedBytes, isKnown } = this.shipper;
-    return { usedBytes, sizeBytes: this.bounds.windowBytes, isKnown };
+    return { usedBytes, sizeBytes: this.shipper.windowSizeBytes(this.runtime.nowMs()), isKnown };
   }
 
   async close(): Promise<void> {

@@ -243,9 +243,16 @@ export class Shipper {
     return this.floor !== null && this.isBehind && this.storedTo < this.floor ? this.floor : null;
   }
 
-  /** Redo that was sent and is not stored there, of `windowBytes` that may be; 0 while nobody knows where it is. */
+  /** Redo that was sent and is not stored there, of `windowSizeBytes` that may be; 0 while nobody knows where it is. */
   get windowUsedBytes(): number {
     return this.cursor === null ? 0 : Math.max(0, this.cursor - this.creditFrom);
+  }
+
+  /** The most of that now: what its line carries is less than the window as a rule (R98). Never less than what is used. */
+  windowSizeBytes(nowMs: number): number {
+    const arrivedBytes = Math.max(0, this.received - this.creditFrom);
+    const carriedBytes = arrivedBytes + this.line.bytes(nowMs);
+    return Math.max(this.windowUsedBytes, Math.min(this.bounds.windowBytes, carriedBytes));
   }
 
   /** Redo that was sent and has not arrived there. */

@@ -206,8 +206,9 @@ export const regionMetrics = {
     kind: 'gauge',
     name: 'sextant_replication_window_size_bytes',
     unit: 'bytes',
-    description: 'The most that may be sent to the region and not yet stored there',
-    worry: 'used with what is used of it',
+    description:
+      'The most that may be sent to the region and not yet stored there now: at most 8 MiB, and what the line to it carries in its own delay and 200 ms',
+    worry: 'used with what is used of it; stays far below 8 MiB while it is used: the line is narrow',
     labels: ['target'],
   },
   takeoverReady: {

@@ -10,7 +10,7 @@ import { reportLimits } from '../../../../regions/status/core/report-limits.ts';
 import { lsn } from '../../../../storage/redo/ids.ts';
 import { ack, fetched, fetchFrom, head, joined, kinds, tick } from './shipper-bench.ts';
 
-const { windowBytes, messageBytes, heartbeatMs, resendAfterMs, shipEveryMs } = shippingLimits;
+const { windowBytes, messageBytes, messageParts, heartbeatMs, resendAfterMs, shipEveryMs } = shippingLimits;
 const { offlineAfterMs } = reportLimits;
 
 /** A message that ends at `end` leaves, and arrives at once without being stored. */
@@ -207,6 +207,18 @@ describe('shipper', () => {
       effects = arriving(shipper, shippedTo, 100 * windowBytes, 3 + resendAfterMs);
     }
     expect(shippedTo).toBe(windowBytes);
+  });
+
+  test('the size of its window is what the line carries now, and all of it once the line has shown that', () => {
+    const shipper = joined(0, 50 * windowBytes);
+    const least = messageBytes / messageParts;
+    expect([shipper.windowUsedBytes, shipper.windowSizeBytes(0)]).toEqual([0, least]);
+    shipper.step(fetched(0, least, 50 * windowBytes), 0);
+    expect([shipper.windowUsedBytes, shipper.windowSizeBytes(1)]).toEqual([least, least]);
+    for (let end = messageBytes + least; end < 40 * windowBytes; end += messageBytes)
+      arriving(shipper, end, 50 * windowBytes, 2);
+    shipper.step(ack(39 * windowBytes), 3);
+    expect(shipper.windowSizeBytes(3)).toBe(windowBytes);
   });
 
   test('begun anew it sends nothing until the secondary says where it is, and still knows how far that is behind', () => {
