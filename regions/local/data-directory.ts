@@ -16,6 +16,7 @@ import { socketPathProblem } from './control-socket.ts';
 import { DeploymentError, readDeployment, writeDeployment } from './deployment-file.ts';
 import { localGatewaysMax } from './layout/core/gateway-places.ts';
 import { basePortMax } from './layout/core/local-ports.ts';
+import { ownDirectories, takenName } from './layout/core/region-slots.ts';
 import {
   controlSocket,
   type Deployment,
@@ -66,6 +67,8 @@ function checkRequest(request: UpRequest): void {
       const problems = parsed.error.issues.map((issue) => issue.message).join('; ');
       throw new DeploymentError(`--regions takes 1 to ${regionsMax} names separated by commas: ${problems}`);
     }
+    const taken = request.regions.map(takenName).find((reason) => reason !== null);
+    if (taken !== undefined) throw new DeploymentError(`--regions: ${taken}`);
   }
   const { basePort, gateways } = request;
   if (
@@ -79,7 +82,7 @@ function checkRequest(request: UpRequest): void {
 }
 
 /** What an `up` that has not yet decided anything leaves in its directory: its lock, and the log of a detached one. */
-const isOfSupervisor = (name: string): boolean => name === 'supervisor';
+const isOfSupervisor = (name: string): boolean => name === ownDirectories.supervisor;
 
 /** True when the directory is there and holds more than an `up` that is just starting has put there. */
 const holdsSomething = (dataDir: string): boolean =>

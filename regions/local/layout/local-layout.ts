@@ -20,7 +20,7 @@ import type { RouteEnds } from '../cables/route-proxy.ts';
 import type { ProcessNames } from '../secure/local-certificates.ts';
 import { gatewayCount, gatewayDirectories, gatewayNamesIn, localGatewaysMax } from './core/gateway-places.ts';
 import { portsOf, portsPerRegion, type RegionPorts } from './core/local-ports.ts';
-import { slotOf } from './core/region-slots.ts';
+import { ownDirectories, slotOf } from './core/region-slots.ts';
 
 /** A storage node is called by the last digit of its port. */
 const nodeNameSchema = z.string().regex(/^n[1-9]$/, 'n1 to n9');
@@ -72,11 +72,11 @@ export const regionFileOf = (dataDir: string, region: string): string =>
 /** The file of a server that only votes: the witness of two regions, or one whose region has left. */
 export const voterFileOf = (dataDir: string, name: string): string => resolve(dataDir, name, 'witness.yaml');
 /** Where gateways keep what is too much for memory; nothing there outlasts the process that made it. */
-export const temporaryDir = (dataDir: string): string => resolve(dataDir, 'tmp');
+export const temporaryDir = (dataDir: string): string => resolve(dataDir, ownDirectories.temporary);
 export const logFile = (dir: string): string => join(dir, 'process.log');
 export const pidFile = (dir: string): string => join(dir, 'pid');
 export const deploymentFile = (dataDir: string): string => join(dataDir, 'deployment.json');
-export const supervisorDir = (dataDir: string): string => join(dataDir, 'supervisor');
+export const supervisorDir = (dataDir: string): string => join(dataDir, ownDirectories.supervisor);
 
 export const controlSocket = (dataDir: string): string => join(supervisorDir(dataDir), 'control.sock');
 
@@ -115,7 +115,7 @@ export const processNames: readonly string[] = [
 ];
 
 /** What `--jaeger` adds stands beside the regions: this directory, and the processes in it. */
-export const telemetryGroup = 'telemetry';
+export const telemetryGroup = ownDirectories.telemetry;
 export const telemetryNames: readonly string[] = ['prometheus', 'window', 'jaeger'];
 
 /** Every directory a deployment of these regions may keep a process in. */

@@ -347,6 +347,9 @@ describe('a data directory', () => {
     [{ regions: [] }, /at least one region/],
     [{ regions: ['a', 'a'] }, /every region is named once/],
     [{ regions: ['North'] }, /a region name is 1 to 63/],
+    [{ regions: ['a', 'witness'] }, /--regions: witness is the name of the third vote/],
+    [{ regions: ['supervisor'] }, /supervisor is a directory of the deployment's own/],
+    [{ regions: ['a', 'tmp'] }, /tmp is a directory of the deployment's own/],
     [{ basePort: 99_999 }, /--base-port is a number from 1 to/],
     [{ basePort: Number.NaN }, /--base-port is a number from 1 to/],
   ])('is not made for %o', (request, message) => {

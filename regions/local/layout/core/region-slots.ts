@@ -19,6 +19,18 @@ export type Placing<P> =
   | { readonly kind: 'placed'; readonly placed: P }
   | { readonly kind: 'refused'; readonly reason: string };
 
+/** Directories that a deployment has beside those of its regions, and what for. */
+export const ownDirectories = { supervisor: 'supervisor', telemetry: 'telemetry', temporary: 'tmp' } as const;
+
+/** Why no region here can have this name; null when one can. */
+export function takenName(region: string): string | null {
+  if (region === witness) return `${witness} is the name of the third vote of two regions`;
+  const isOwn = Object.values(ownDirectories).some((name) => name === region);
+  return isOwn
+    ? `${region} is a directory of the deployment's own, so that no region can be called so`
+    : null;
+}
+
 /** The witness of two regions takes this slot, one past the last possible region. */
 const witnessSlot = regionsMax;
 
@@ -44,7 +56,8 @@ export function withRegion<P extends Placed>(
   const { voters, servers } = natsTopology(placed.regions, placed.voters);
   const refused = (reason: string) => ({ kind: 'refused', reason }) as const;
   if (placed.regions.includes(region)) return { kind: 'placed', placed };
-  if (region === witness) return refused(`${witness} is the name of the third vote of two regions`);
+  const taken = takenName(region);
+  if (taken !== null) return refused(taken);
   if (placed.regions.length >= regionsMax)
     return refused(
       `there are ${regionsMax} regions already, which is the most there may be: remove one first`,
@@ -55,8 +68,8 @@ export function withRegion<P extends Placed>(
         'runs: bring up a deployment of two or more regions, `sextant export` this one and `sextant import` it there',
     );
   const slots = slotsNow(placed);
-  const taken = new Set(Object.values(slots));
-  const free = Array.from({ length: regionsMax }, (_, slot) => slot).find((slot) => !taken.has(slot));
+  const used = new Set(Object.values(slots));
+  const free = Array.from({ length: regionsMax }, (_, slot) => slot).find((slot) => !used.has(slot));
   const slot = slots[region] ?? free;
   if (slot === undefined)
     return refused(
