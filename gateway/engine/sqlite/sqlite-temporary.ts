@@ -11,9 +11,10 @@ const createsIndex = /\bCREATE\s+(?:UNIQUE\s+)?INDEX\b/i;
 
 /** Whether a connection has temporary objects or attached databases. */
 export function holdsObjects(connection: Connection): boolean {
-  const temporary = "SELECT 1 FROM sqlite_temp_schema WHERE substr(name, 1, 7) <> 'sqlite_' LIMIT 1";
-  const attached = "SELECT 1 FROM pragma_database_list WHERE name NOT IN ('main', 'temp') LIMIT 1";
-  return connection.ask(temporary) !== null || connection.ask(attached) !== null;
+  const temporary = "SELECT count(*) FROM sqlite_temp_schema WHERE substr(name, 1, 7) <> 'sqlite_'";
+  const attached = "SELECT count(*) FROM pragma_database_list WHERE name NOT IN ('main', 'temp')";
+  // Without an answer, where nobody can read the schema of the volume, there may be some.
+  return connection.ask(temporary) !== '0' || connection.ask(attached) !== '0';
 }
 
 /** Runs a statement, with its files on disk when it may need many of them. */

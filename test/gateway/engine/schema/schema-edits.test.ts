@@ -131,3 +131,17 @@ test('G134: what a stream read while the schema was writable is not what the nex
       expect(await code(engine.openSession(), 'SELECT * FROM t')).toBe('SQLITE_CORRUPT');
   }
 });
+
+test('G134: a stream keeps its temporary tables while nobody can read the schema', async () => {
+  const { engine, session: other } = await written();
+  const mine = engine.openSession();
+  await run(mine, 'CREATE TEMP TABLE x (a)');
+  await run(mine, 'INSERT INTO x VALUES (7)');
+  await run(other, 'PRAGMA writable_schema = ON');
+  await run(other, "UPDATE sqlite_schema SET sql = 'CREATE TABLE t (a' WHERE name = 't'");
+  await run(mine, 'BEGIN');
+  expect(await code(mine, 'SELECT * FROM t')).toBe('SQLITE_CORRUPT');
+  await run(mine, 'ROLLBACK');
+  await run(other, edit);
+  expect(await rows(mine, 'SELECT * FROM x')).toEqual([[7n]]);
+});
