@@ -28,6 +28,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await encrypted.close();
   await plain.close();
+  authority.remove();
 });
 
 async function logIn(server: Harness, config: pg.ClientConfig): Promise<string> {
@@ -157,6 +158,7 @@ test('a new certificate is used for new connections', async () => {
   copyFileSync(issued.keyFile, own.keyFile);
   await expect.poll(() => logIn(server, { ssl }), { timeout: 10_000, interval: 500 }).toBe('in');
   await server.close();
+  other.remove();
 });
 
 test('a verifier that is none, and a certificate that is not there, are told at the start', async () => {
